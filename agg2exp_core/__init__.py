@@ -1,0 +1,1 @@
+"""The core: everything that is computed, without Prefect."""

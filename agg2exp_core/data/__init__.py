@@ -1,0 +1,1 @@
+"""Packaged files: the model that the demo uses."""

@@ -1,0 +1,270 @@
+"""The data that the rooms hand to each other: frozen, small, documented."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agg2exp_core.errors import ModelError, UsageError
+
+Shape3 = tuple[int, int, int]
+FloatVolume = NDArray[np.floating[Any]]
+"""A volume of real numbers ``[X, Y, Z]``."""
+LabelVolume = NDArray[np.integer[Any]]
+"""A volume of class indices ``[X, Y, Z]``."""
+Mask = NDArray[np.bool_]
+"""A region of interest ``[X, Y, Z]``."""
+Affine = NDArray[np.float64]
+"""Voxel index to RAS world coordinates in mm, ``[4, 4]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A voxel grid in the world.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along each axis ``(X, Y, Z)``.
+    affine : ndarray of float64, shape [4, 4]
+        Voxel index to RAS world coordinates in mm.
+    """
+
+    shape: Shape3
+    affine: Affine
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Edge lengths of a voxel in mm."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(x), float(y), float(z)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in millilitres."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scan as it lies in its file: one channel, its own grid.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape [X, Y, Z]
+        Intensities with slope and intercept applied (HU for CT).
+    grid : Grid
+        The file's grid.
+    content_hash : str
+        Hex digest of values and grid: the scan's identity.
+    path : str
+        Where it was read, for messages only.
+    """
+
+    values: NDArray[np.float32]
+    grid: Grid
+    content_hash: str
+    path: str
+
+
+class Preprocessing(Protocol):
+    """Brings a volume to the orientation, spacing and intensities that a model was trained on."""
+
+    def __call__(self, volume: Volume) -> tuple[torch.Tensor, Affine]:
+        """Return the image, float32 ``[C, X, Y, Z]`` on the CPU, and its affine ``[4, 4]``."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return JSON-ready settings; equal settings mean equal results."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One preprocessed scan, in the model's own orientation.
+
+    Parameters
+    ----------
+    scan_id : str
+        The name that the user chose or that follows from the path.
+    image : torch.Tensor, shape [C, X, Y, Z]
+        Preprocessed intensities on the CPU, float32.
+    affine : ndarray of float64, shape [4, 4]
+        Of `image`: voxel index to RAS world coordinates in mm.
+    source : Grid
+        The grid of the file, where results are taken back to.
+    content_hash : str
+        Hex digest of the file's voxels and grid.
+    """
+
+    scan_id: str
+    image: torch.Tensor
+    affine: Affine
+    source: Grid
+    content_hash: str
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of `image`."""
+        x, y, z = self.image.shape[1:]
+        return Grid((int(x), int(y), int(z)), self.affine)
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """How a network is slid over a scan.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels of a window along each axis.
+    overlap : float
+        Share of a window that its neighbour covers too, in [0, 1).
+    blend : {"constant", "gaussian"}
+        Importance of a window's voxels where windows overlap.
+    sigma_scale : float
+        Standard deviation of the Gaussian as a share of the window.
+
+    Raises
+    ------
+    UsageError
+        If a setting is out of range.
+    """
+
+    shape: Shape3
+    overlap: float = 0.25
+    blend: str = "constant"
+    sigma_scale: float = 0.125
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3 or any(n < 1 for n in self.shape):
+            raise UsageError(
+                "window_shape",
+                got=f"{self.shape}",
+                allowed="three positive whole numbers",
+                remedy="give the window that the network was trained on",
+            )
+        if not 0 <= self.overlap < 1:
+            raise UsageError(
+                "overlap", got=f"{self.overlap}", allowed="0 <= overlap < 1", remedy="try 0.25"
+            )
+        if self.blend not in ("constant", "gaussian"):
+            raise UsageError(
+                "blend", got=f"{self.blend!r}", allowed="'constant' or 'gaussian'", remedy="pick one"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationModel:
+    """A network with its windows, classes and preprocessing.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Logits ``[B, L, *window]`` from ``[B, C, *window]``, in evaluation mode.
+    class_names : tuple of str
+        The L classes in the order of the logits, background first.
+    n_channels : int
+        C, the channels of a preprocessed image.
+    windows : WindowSettings
+        How the network is slid over a scan.
+    preprocessing : Preprocessing
+        From a volume to the network's input.
+    device : torch.device
+        Where the network is.
+    dtype : torch.dtype
+        Of the network's weights, and so of logits and attributions.
+    name : str
+        For people.
+    fingerprint : str
+        Hex digest of weights and settings: the model's identity.
+    """
+
+    network: torch.nn.Module
+    class_names: tuple[str, ...]
+    n_channels: int
+    windows: WindowSettings
+    preprocessing: Preprocessing
+    device: torch.device
+    dtype: torch.dtype
+    name: str
+    fingerprint: str
+
+    @property
+    def n_classes(self) -> int:
+        """L, background included."""
+        return len(self.class_names)
+
+    def check_channels(self, image: torch.Tensor, where: str) -> None:
+        """Refuse an image whose channels the network does not take.
+
+        Raises
+        ------
+        ModelError
+            If `image` is not ``[C, X, Y, Z]`` with the model's C.
+        """
+        if image.ndim != 4 or image.shape[0] != self.n_channels:
+            raise ModelError(
+                where,
+                got=f"an image of shape {list(image.shape)}",
+                allowed=f"[C, X, Y, Z] with C = {self.n_channels} for the model {self.name}",
+                remedy="use a scan with these channels, or another model",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model segments in one scan.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape [X, Y, Z]
+        Class of every voxel: the argmax of the logits of the whole sliding-window model.
+    class_names : tuple of str
+        Names in the order of the indices.
+    own_logit, own_probability : ndarray of float32, shape [X, Y, Z]
+        Logit and softmax probability of each voxel's own class.
+    """
+
+    labels: LabelVolume
+    class_names: tuple[str, ...]
+    own_logit: FloatVolume
+    own_probability: FloatVolume
+
+    @property
+    def n_voxels(self) -> dict[str, int]:
+        """Voxels of each class, absent ones included as 0."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.class_names))
+        return {name: int(n) for name, n in zip(self.class_names, counts, strict=True)}
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Classes with at least one voxel."""
+        return tuple(name for name, n in self.n_voxels.items() if n)
+
+    def mask(self, class_name: str) -> Mask:
+        """Return the voxels of one class ``[X, Y, Z]``."""
+        return np.asarray(self.labels == self.class_names.index(class_name))
+
+
+@dataclass(frozen=True, eq=False)
+class ClassAttribution:
+    """The voxel attribution that explains one class.
+
+    Parameters
+    ----------
+    class_name : str
+        The class that is explained.
+    values : ndarray of float, shape [X, Y, Z], or [C, X, Y, Z] for several channels
+        Contribution of each voxel to the aggregated output of the class; float32, or the
+        network's own type if that is wider.
+    info : mapping
+        What the method says about its own result, JSON-ready (a completeness residual, for one).
+    """
+
+    class_name: str
+    values: FloatVolume
+    info: Mapping[str, Any] = field(default_factory=dict)

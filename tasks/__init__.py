@@ -1,0 +1,1 @@
+"""Prefect tasks: open references, call the core, return a reference."""
