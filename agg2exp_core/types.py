@@ -148,9 +148,7 @@ class WindowSettings:
                 remedy="give the window that the network was trained on",
             )
         if not 0 <= self.overlap < 1:
-            raise UsageError(
-                "overlap", got=f"{self.overlap}", allowed="0 <= overlap < 1", remedy="try 0.25"
-            )
+            raise UsageError("overlap", got=f"{self.overlap}", allowed="0 <= overlap < 1", remedy="try 0.25")
         if self.blend not in ("constant", "gaussian"):
             raise UsageError(
                 "blend", got=f"{self.blend!r}", allowed="'constant' or 'gaussian'", remedy="pick one"
@@ -197,6 +195,26 @@ class SegmentationModel:
     def n_classes(self) -> int:
         """L, background included."""
         return len(self.class_names)
+
+    def logits(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return the network's logits ``[B, L, *window]`` of windows ``[B, C, *window]``.
+
+        Raises
+        ------
+        ModelError
+            If the network gives anything but logits of its classes on the window's own grid.
+        """
+        logits = self.network(windows)
+        expected = (windows.shape[0], self.n_classes, *windows.shape[2:])
+        if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+            got = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise ModelError(
+                self.name,
+                got=f"an output {got} for windows {list(windows.shape)}",
+                allowed=f"one tensor {list(expected)}: logits of the {self.n_classes} classes",
+                remedy="correct the class names or the window of the model",
+            )
+        return logits
 
     def check_channels(self, image: torch.Tensor, where: str) -> None:
         """Refuse an image whose channels the network does not take.

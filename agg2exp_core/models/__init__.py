@@ -1,1 +1,11 @@
-"""Room: models."""
+"""Anything that segments becomes a `SegmentationModel`.
+
+`load_model` reads a MONAI bundle folder, a model description (YAML with a weights file), a
+TorchScript or exported program beside its description, or the name of a packaged model;
+`wrap_network` takes a network that is already in memory.
+"""
+
+from agg2exp_core.models.loading import PACKAGED_MODELS, load_model
+from agg2exp_core.models.wrapping import check_network, choose_device, wrap_network
+
+__all__ = ["PACKAGED_MODELS", "check_network", "choose_device", "load_model", "wrap_network"]

@@ -1,0 +1,99 @@
+"""Attribution methods by name, and their parameters from text."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from agg2exp_core.attribution.engine import Problem
+from agg2exp_core.attribution.gradient import (
+    Explained,
+    IntegratedGradients,
+    SmoothGrad,
+    VanillaGradient,
+)
+from agg2exp_core.errors import UsageError
+
+
+class Method(Protocol):
+    """A frozen dataclass whose fields are the method's parameters."""
+
+    name: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def aggregation(self) -> str:
+        """How the logits of a class become one number."""
+
+    def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
+        """Yield class index, attribution ``[C, X, Y, Z]`` and information of each class."""
+
+
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (VanillaGradient, SmoothGrad, IntegratedGradients)
+}
+"""The methods that come with the package."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the remedy for a mistyped name: the nearest one, or the whole list."""
+    names = list(names)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "pick one of them"
+
+
+def make_method(name: str, params: Mapping[str, Any] | None = None) -> Method:
+    """Return a method with its parameters, given as values or as text.
+
+    Parameters
+    ----------
+    name : str
+        A key of `METHODS`.
+    params : mapping
+        Parameters by name; what is left out has its default.
+
+    Raises
+    ------
+    UsageError
+        If the method or a parameter does not exist, or a value is not of its type or range.
+    """
+    if name not in METHODS:
+        raise UsageError("method", got=f"{name!r}", allowed=", ".join(METHODS), remedy=nearest(name, METHODS))
+    kind = METHODS[name]
+    types = typing.get_type_hints(kind)
+    fields = [f.name for f in dataclasses.fields(kind)]
+    values = {}
+    for key, value in (params or {}).items():
+        if key not in fields:
+            raise UsageError(
+                key,
+                got=f"{key!r} for {name}",
+                allowed=", ".join(fields),
+                remedy=nearest(key, fields),
+            )
+        values[key] = _parse(key, value, types[key])
+    return kind(**values)
+
+
+def _parse(name: str, value: Any, kind: type) -> Any:
+    try:
+        parsed = kind(value)
+    except (TypeError, ValueError):
+        parsed = None
+    if parsed is None or (kind is int and float(value) != parsed):
+        words = {int: "a whole number", float: "a number", str: "a name"}[kind]
+        raise UsageError(name, got=f"{value!r}", allowed=words, remedy=f"give {name} as {words}")
+    return parsed
+
+
+def parameters(method: Method) -> dict[str, Any]:
+    """Return all parameters of a method, JSON-ready: what its result depends on."""
+    return dataclasses.asdict(method)
+
+
+def is_default(method: Method) -> bool:
+    """Say whether every parameter has its default, so that the method's name is its label."""
+    return method == type(method)()

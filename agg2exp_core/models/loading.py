@@ -1,0 +1,76 @@
+"""From a reference to a model: which kind of model is it?"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from agg2exp_core.errors import ModelError
+from agg2exp_core.models.bundle import load_bundle
+from agg2exp_core.models.description import load_description
+from agg2exp_core.models.wrapping import choose_device
+from agg2exp_core.types import SegmentationModel
+
+PACKAGED_MODELS: tuple[str, ...] = ("thorax_phantom",)
+"""Models that come with the package, by name."""
+
+_PROGRAMS = (".ts", ".pt", ".pt2")
+
+
+def load_model(ref: str | Path, device: str | torch.device = "auto") -> SegmentationModel:
+    """Load a model from what its makers hand out.
+
+    Parameters
+    ----------
+    ref : str or Path
+        A MONAI bundle folder; a model description (``.yaml``, or a folder with ``model.yaml``); a
+        TorchScript (``.ts``, ``.pt``) or exported (``.pt2``) program with its description beside
+        it under the same name; or a name in `PACKAGED_MODELS`.
+    device : str or torch.device
+        ``auto``, ``cpu``, ``cuda:0``, …
+
+    Returns
+    -------
+    SegmentationModel
+        Window, overlap, blending, classes and preprocessing are the model's own.
+
+    Raises
+    ------
+    ModelError
+        If there is no model, or it asks for what cannot be honoured.
+    UsageError
+        If there is no such device.
+    """
+    target = choose_device(device)
+    path = Path(str(files("agg2exp_core.data") / ref)) if ref in PACKAGED_MODELS else Path(ref)
+    if not path.exists():
+        raise ModelError(
+            path,
+            got="nothing there",
+            allowed=f"a model's folder or file, or one of {', '.join(PACKAGED_MODELS)}",
+            remedy="check the path",
+        )
+    if (path / "configs").is_dir():
+        return load_bundle(path, target)
+    if (path / "model.yaml").is_file():
+        return load_description(path / "model.yaml", target)
+    if path.is_file() and path.suffix in (".yaml", ".yml"):
+        return load_description(path, target)
+    if path.is_file() and path.suffix in _PROGRAMS:
+        description = path.with_suffix(".yaml")
+        if not description.is_file():
+            raise ModelError(
+                path,
+                got="a program without a description",
+                allowed=f"{description.name} beside it with class_names, windows, preprocessing",
+                remedy="write that file (the README shows one)",
+            )
+        return load_description(description, target)
+    raise ModelError(
+        path,
+        got="no model that is known here",
+        allowed="a folder with configs/ (MONAI bundle) or model.yaml, or a .yaml, .ts, .pt or .pt2 file",
+        remedy="name one of these",
+    )

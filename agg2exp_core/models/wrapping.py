@@ -1,0 +1,155 @@
+"""A network in memory becomes a model, with an identity that follows from its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from agg2exp_core.errors import ModelError, UsageError
+from agg2exp_core.types import Preprocessing, SegmentationModel, WindowSettings
+from agg2exp_core.volumes import CTPreprocessing
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """Return a device by name; ``auto`` is the GPU where there is one.
+
+    Raises
+    ------
+    UsageError
+        If there is no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            "device",
+            got=f"{device!r}",
+            allowed="auto, cpu, or a CUDA device of this machine such as cuda:0",
+            remedy="run `agg2exp doctor` to see the devices",
+        ) from error
+    return chosen
+
+
+def fingerprint(network: torch.nn.Module, settings: Mapping[str, Any]) -> str:
+    """Return the hex digest of a network's weights, its structure and its settings."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        array = value.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
+        digest.update(array.flatten().view(torch.uint8).numpy().tobytes())
+    code = getattr(network, "code", None)  # TorchScript: its own source
+    digest.update((code if isinstance(code, str) else str(network)).encode())
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def wrap_network(
+    network: torch.nn.Module,
+    class_names: Sequence[str],
+    window_shape: Sequence[int] = (96, 96, 96),
+    overlap: float = 0.25,
+    blend: str = "constant",
+    *,
+    sigma_scale: float = 0.125,
+    n_channels: int = 1,
+    preprocessing: Preprocessing | None = None,
+    device: str | torch.device = "cpu",
+    name: str = "network",
+) -> SegmentationModel:
+    """Make a model of a network; it is put in evaluation mode and on the device.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Logits ``[B, L, *window]`` from ``[B, C, *window]``.
+    class_names : sequence of str
+        The L classes in the order of the logits, background first.
+    window_shape : sequence of int
+        Voxels of a window along each axis.
+    overlap : float
+        Share of a window that its neighbour covers too, in [0, 1).
+    blend : {"constant", "gaussian"}
+        Importance of a window's voxels where windows overlap.
+    sigma_scale : float
+        Standard deviation of the Gaussian as a share of the window.
+    n_channels : int
+        C.
+    preprocessing : Preprocessing, optional
+        From a volume to the network's input; the paper's for CT by default.
+    device : str or torch.device
+        ``auto``, ``cpu``, ``cuda:0``, …
+    name : str
+        For people.
+
+    Returns
+    -------
+    SegmentationModel
+        The model.
+
+    Raises
+    ------
+    UsageError
+        If a setting is out of range.
+    """
+    if len(set(class_names)) != len(class_names) or len(class_names) < 2:
+        raise UsageError(
+            "class_names",
+            got=f"{list(class_names)}",
+            allowed="two or more different names",
+            remedy="name every channel of the logits, background first",
+        )
+    x, y, z = (tuple(int(n) for n in window_shape) + (0, 0, 0))[:3]
+    windows = WindowSettings((x, y, z), float(overlap), blend, float(sigma_scale))
+    preprocessing = preprocessing or CTPreprocessing()
+    target = choose_device(device)
+    network = network.to(target).eval()
+    settings = {
+        "class_names": list(class_names),
+        "n_channels": n_channels,
+        "windows": asdict(windows),
+        "preprocessing": dict(preprocessing.describe()),
+    }
+    floating = [p.dtype for p in network.parameters() if p.is_floating_point()]
+    return SegmentationModel(
+        network=network,
+        class_names=tuple(class_names),
+        n_channels=n_channels,
+        windows=windows,
+        preprocessing=preprocessing,
+        device=target,
+        dtype=floating[0] if floating else torch.float32,
+        name=name,
+        fingerprint=fingerprint(network, settings),
+    )
+
+
+@torch.no_grad()
+def check_network(model: SegmentationModel) -> None:
+    """Pass one empty window through the network, so that what does not fit is known at once.
+
+    Raises
+    ------
+    ModelError
+        If the network refuses the channels or the window, or gives other logits than its classes.
+    """
+    shape = (1, model.n_channels, *model.windows.shape)
+    try:
+        model.logits(torch.zeros(shape, device=model.device, dtype=model.dtype))
+    except (RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        last = str(error).strip().splitlines()[-1]
+        raise ModelError(
+            model.name,
+            got=f"a network that refuses a window {list(shape)} ({last})",
+            allowed="windows [B, C, X, Y, Z] with the channels and the size that its files state",
+            remedy="correct n_channels or the window in the model's files",
+        ) from error
