@@ -54,6 +54,7 @@ class VanillaGradient:
     """
 
     name: ClassVar[str] = "vanilla_gradient"
+    random: ClassVar[bool] = False
     aggregation: str = "sum"
 
     def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
@@ -77,6 +78,7 @@ class SmoothGrad:
     """
 
     name: ClassVar[str] = "smoothgrad"
+    random: ClassVar[bool] = True
     n_samples: int = 20
     sigma: float = 0.1
     aggregation: str = "sum"
@@ -141,6 +143,7 @@ class IntegratedGradients:
     """
 
     name: ClassVar[str] = "integrated_gradients"
+    random: ClassVar[bool] = False
     n_steps: int = 20
     quadrature: str = "right"
     baseline: float = 0.0

@@ -22,6 +22,7 @@ class Method(Protocol):
     """A frozen dataclass whose fields are the method's parameters."""
 
     name: ClassVar[str]
+    random: ClassVar[bool]
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property

@@ -6,6 +6,7 @@ A bundle's configuration may hold expressions that are run: a bundle is code, an
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from monai.bundle import ConfigParser
 from monai.inferers import SlidingWindowInferer
 from monai.transforms import Compose
 
-from agg2exp_core.errors import Agg2ExpError, ModelError
+from agg2exp_core.errors import ModelError
 from agg2exp_core.models.description import load_program, load_weights
 from agg2exp_core.models.wrapping import wrap_network
 from agg2exp_core.types import SegmentationModel
@@ -93,7 +94,9 @@ def _read_configs(folder: Path) -> dict[str, Any]:
             try:
                 config = ConfigParser.load_config_file(str(path))
             except Exception as error:  # JSON and YAML readers have errors of their own
-                raise _wrong(path, f"a configuration that cannot be read ({error})", "JSON or YAML") from error
+                raise _wrong(
+                    path, f"a configuration that cannot be read ({error})", "JSON or YAML"
+                ) from error
             for key in ("inferer", "preprocessing"):
                 if key not in config:
                     raise _wrong(path, f"no {key!r}", "inferer, preprocessing, network or network_def")
@@ -111,13 +114,17 @@ def _read_metadata(path: Path) -> Mapping[str, Any]:
 
 def _parse(parser: ConfigParser, key: str, folder: Path) -> Any:
     try:
-        return parser.get_parsed_content(key)
-    except Agg2ExpError:
-        raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # readers and codecs that the bundle names and we do not use
+            return parser.get_parsed_content(key)
     except Exception as error:  # a bundle's expressions raise whatever they like
-        cause = error.__cause__ or error
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
         raise _wrong(
-            folder, f"{key!r} that fails ({' '.join(str(cause).split())[:200]})", "a bundle that runs in MONAI"
+            folder,
+            f"{key!r} that fails ({' '.join(str(cause).split())[:200]})",
+            "a bundle that runs in MONAI",
         ) from error
 
 
@@ -130,4 +137,6 @@ def _network(parser: ConfigParser, folder: Path, device: torch.device) -> torch.
         return network
     if scripted.is_file():
         return load_program(scripted, device)
-    raise _wrong(folder / "models", "no network", "model.ts, or model.pt with network_def in the configuration")
+    raise _wrong(
+        folder / "models", "no network", "model.ts, or model.pt with network_def in the configuration"
+    )

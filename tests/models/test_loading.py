@@ -1,0 +1,239 @@
+"""Every kind of model gives the same logits as the network it was made of."""
+
+import json
+import shutil
+import warnings
+
+import pytest
+import torch
+import yaml
+from monai.networks.nets import UNet
+from safetensors.torch import save_file
+
+from agg2exp_core.attribution import attribute
+from agg2exp_core.errors import ModelError, UsageError
+from agg2exp_core.models import check_network, load_model, wrap_network
+from agg2exp_core.prediction import predict, sliding_logits
+from tests.networks import CLASS_NAMES, random_image
+
+ARGUMENTS = {
+    "spatial_dims": 3,
+    "in_channels": 1,
+    "out_channels": 4,
+    "channels": [4, 8],
+    "strides": [2],
+    "num_res_units": 1,
+    "act": "GELU",
+}
+WINDOWS = {"shape": [16, 16, 16], "overlap": 0.5, "blend": "gaussian"}
+DESCRIPTION = {
+    "name": "small",
+    "class_names": list(CLASS_NAMES),
+    "windows": WINDOWS,
+    "preprocessing": {"kind": "ct", "spacing_mm": 2.0, "hu_range": [-1000, 1000]},
+}
+IMAGE = random_image(1, 20, 16, 18, dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(11)
+    return UNet(**ARGUMENTS).eval()
+
+
+@pytest.fixture(scope="module")
+def expected(network):
+    return sliding_logits(wrap_network(network, CLASS_NAMES, (16, 16, 16), 0.5, "gaussian"), IMAGE)
+
+
+def write(path, content):
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def described(folder, net, **changes):
+    save_file(net.state_dict(), folder / "weights.safetensors")
+    network_spec = {"name": "UNet", "arguments": ARGUMENTS}
+    content = DESCRIPTION | {"weights": "weights.safetensors", "network": network_spec} | changes
+    return write(folder / "model.yaml", {key: value for key, value in content.items() if value is not None})
+
+
+def bundle(folder, network, *, script):
+    (folder / "configs").mkdir(parents=True)
+    (folder / "models").mkdir()
+    config = {
+        "device": "$torch.device('cpu')",
+        "network_def": {"_target_": "UNet", **ARGUMENTS},
+        "network": "$@network_def.to(@device)",
+        "preprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "LoadImaged", "keys": "image"},
+                {"_target_": "EnsureChannelFirstd", "keys": "image"},
+                {"_target_": "ScaleIntensityd", "keys": "image"},
+            ],
+        },
+        "inferer": {
+            "_target_": "SlidingWindowInferer",
+            "roi_size": [16, 16, 16],
+            "overlap": 0.5,
+            "mode": "gaussian",
+        },
+    }
+    metadata = {
+        "name": "small",
+        "network_data_format": {
+            "inputs": {"image": {"num_channels": 1}},
+            "outputs": {"pred": {"channel_def": {str(i): name for i, name in enumerate(CLASS_NAMES)}}},
+        },
+    }
+    if script:
+        del config["network_def"], config["network"]
+        scripted(network).save(folder / "models" / "model.ts")
+    else:
+        torch.save(network.state_dict(), folder / "models" / "model.pt")
+    (folder / "configs" / "inference.json").write_text(json.dumps(config))
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    return folder
+
+
+def scripted(network):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated, and says so in several ways
+        return torch.jit.trace(network, torch.zeros(1, 1, 16, 16, 16))
+
+
+@pytest.fixture(params=["yaml", "folder", "pt weights", "bundle", "scripted bundle", "ts", "pt2"])
+def ref(request, tmp_path, network):
+    match request.param:
+        case "yaml":
+            return described(tmp_path, network)
+        case "folder":
+            return described(tmp_path, network).parent
+        case "pt weights":
+            torch.save({"state_dict": network.state_dict()}, tmp_path / "weights.pt")
+            return described(tmp_path, network, weights="weights.pt")
+        case "bundle" | "scripted bundle":
+            return bundle(tmp_path / "bundle", network, script=request.param == "scripted bundle")
+        case "ts":
+            scripted(network).save(tmp_path / "net.ts")
+            write(tmp_path / "net.yaml", DESCRIPTION | {"weights": "net.ts"})
+            return tmp_path / "net.ts"
+        case _:
+            torch.export.save(
+                torch.export.export(network, (torch.zeros(1, 1, 16, 16, 16),)), tmp_path / "net.pt2"
+            )
+            write(tmp_path / "net.yaml", DESCRIPTION | {"weights": "net.pt2"})
+            return tmp_path / "net.pt2"
+
+
+def test_every_kind_gives_the_same_logits_and_gradients(ref, network, expected):
+    model = load_model(ref, "cpu")
+    check_network(model)
+    assert model.class_names == CLASS_NAMES
+    assert (model.windows.shape, model.windows.overlap, model.windows.blend) == (
+        (16, 16, 16),
+        0.5,
+        "gaussian",
+    )
+    torch.testing.assert_close(sliding_logits(model, IMAGE), expected, rtol=1e-4, atol=1e-5)
+    reference = wrap_network(network, CLASS_NAMES, (16, 16, 16), 0.5, "gaussian")
+    prediction = predict(reference, IMAGE)
+    ours, theirs = (
+        list(attribute(m, IMAGE, "vanilla_gradient", prediction=prediction)) for m in (model, reference)
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        assert abs(one.values - other.values).max() <= 1e-4 * abs(other.values).max()
+
+
+def test_identity_follows_weights_and_settings(tmp_path, network):
+    first = load_model(described(tmp_path, network), "cpu").fingerprint
+    assert load_model(described(tmp_path, network), "cpu").fingerprint == first
+    seen = {first}
+    for change in (
+        {"windows": WINDOWS | {"overlap": 0.25}},
+        {"class_names": [*CLASS_NAMES[:3], "other"]},
+        {"preprocessing": {"kind": "ct", "spacing_mm": 3.0}},
+    ):
+        seen.add(load_model(described(tmp_path, network, **change), "cpu").fingerprint)
+    torch.manual_seed(12)
+    seen.add(load_model(described(tmp_path, UNet(**ARGUMENTS)), "cpu").fingerprint)
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": None}, "no weights"),
+        ({"weights": "elsewhere.safetensors"}, "elsewhere"),
+        ({"colour": "red"}, "unknown key 'colour'"),
+        ({"network": {"name": "Unet3000"}}, "a class in monai.networks.nets"),
+        ({"network": {"name": "UNet", "arguments": {"depth": 3}}}, "arguments that UNet refuses"),
+        ({"network": {"name": "UNet", "arguments": ARGUMENTS | {"channels": [4, 9]}}}, "another network"),
+        ({"preprocessing": {"kind": "mr"}}, "kind: ct"),
+        ({"windows": {"shape": [16, 16, 16], "lap": 1}}, "settings that do not fit"),
+    ],
+)
+def test_a_wrong_description_is_refused(tmp_path, network, changes, message):
+    with pytest.raises(ModelError, match=message):
+        load_model(described(tmp_path, network, **changes), "cpu")
+
+
+def test_a_model_whose_channels_do_not_fit_is_refused_at_once(tmp_path, network):
+    model = load_model(described(tmp_path, network, n_channels=2), "cpu")
+    with pytest.raises(ModelError, match="n_channels"):
+        check_network(model)
+    named = load_model(described(tmp_path, network, class_names=["background", "one"]), "cpu")
+    with pytest.raises(ModelError, match="class names"):
+        check_network(named)
+
+
+def test_pickled_code_is_never_run(tmp_path, network):
+    torch.save(network, tmp_path / "weights.pt")
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_model(described(tmp_path, network, weights="weights.pt"), "cpu")
+
+
+def test_what_is_no_model_is_refused(tmp_path, network):
+    (tmp_path / "net.ts").write_bytes(b"junk")
+    for ref, message in (
+        (tmp_path / "gone", "nothing there"),
+        (tmp_path / "net.ts", "without a description"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            load_model(ref, "cpu")
+    write(tmp_path / "net.yaml", DESCRIPTION | {"weights": "net.ts"})
+    with pytest.raises(ModelError, match="no program"):
+        load_model(tmp_path / "net.ts", "cpu")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="no model that is known"):
+        load_model(tmp_path / "empty", "cpu")
+    with pytest.raises(UsageError, match="doctor"):
+        load_model(described(tmp_path, network), "cuda:7")
+
+
+@pytest.mark.parametrize(
+    ("breakage", "message"),
+    [
+        (lambda c: c.pop("inferer"), "no 'inferer'"),
+        (lambda c: c["inferer"].update(_target_="SimpleInferer"), "inferer"),
+        (lambda c: c["inferer"].update(cval=1.0), "padding"),
+        (lambda c: c["network_def"].update(channels=["a"]), "network_def"),
+    ],
+)
+def test_a_bundle_that_cannot_be_honoured_is_refused(tmp_path, network, breakage, message):
+    folder = bundle(tmp_path / "bundle", network, script=False)
+    config = json.loads((folder / "configs" / "inference.json").read_text())
+    breakage(config)
+    (folder / "configs" / "inference.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=message):
+        load_model(folder, "cpu")
+    shutil.rmtree(folder / "models")
+    with pytest.raises(ModelError):
+        load_model(folder, "cpu")
+
+
+def test_real_bundle(real_data):
+    model = load_model(real_data / "models" / "meshnet_gwm", "cpu")
+    assert model.class_names == ("background", "White Matter", "Grey Matter")
+    assert (model.windows.shape, model.windows.overlap, model.windows.blend) == ((128,) * 3, 0.25, "constant")
