@@ -1,1 +1,13 @@
-"""Room: store."""
+"""The store: attributions, predictions and matrices in Zarr, on a local path or on S3.
+
+One root and one model per store. `Store` knows the model, the labels, the scans, what failed and the
+matrices over scans; `ScanStore` holds one scan as an OME-Zarr image with its prediction, its regions, one
+array per label and class, and the rows of its matrix. What is visible is complete: metadata are written
+last. Python's and any other Zarr v3 reader opens all of it.
+"""
+
+from agg2exp_core.store.naming import check_name, identity
+from agg2exp_core.store.scan import ScanStore, Unit
+from agg2exp_core.store.store import Failure, Label, Store, open_store
+
+__all__ = ["Failure", "Label", "ScanStore", "Store", "Unit", "check_name", "identity", "open_store"]

@@ -1,0 +1,213 @@
+"""Zarr nodes that are visible only once they are complete: data first, metadata last."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from zarr.abc.store import ByteRequest
+from zarr.abc.store import Store as ZarrStore
+from zarr.codecs import ZstdCodec
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.sync import sync
+from zarr.storage import WrapperStore
+
+from agg2exp_core.store.naming import json_ready
+from agg2exp_core.store.root import METADATA, Root
+
+CHUNK_SIDE = 128
+"""Longest side of a chunk in voxels."""
+ATTRIBUTES = "agg2exp"
+"""The attribute under which everything that is ours lies."""
+
+
+class _MetadataLast(WrapperStore[ZarrStore]):
+    """Holds back every metadata document until `publish`, and sees none but those; chunks pass through."""
+
+    def __init__(self, store: ZarrStore) -> None:
+        super().__init__(store)
+        self.held: dict[str, Buffer] = {}
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        return self.held.get(key) if _is_metadata(key) else await super().get(key, prototype, byte_range)
+
+    async def exists(self, key: str) -> bool:
+        return key in self.held if _is_metadata(key) else await super().exists(key)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        if _is_metadata(key):
+            self.held[key] = value
+        else:
+            await super().set(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        if not await self.exists(key):
+            await self.set(key, value)
+
+    def publish(self) -> None:
+        """Write the metadata documents, the outermost last."""
+        for key in sorted(self.held, key=lambda key: -key.count("/")):
+            sync(self._store.set(key, self.held[key]))
+
+
+def _is_metadata(key: str) -> bool:
+    return key.rpartition("/")[2] == METADATA
+
+
+def checksum(values: NDArray[Any]) -> str:
+    """Return the SHA-256 of an array's bytes in C order, as hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+
+
+def put_array(
+    root: Root, path: str, values: NDArray[Any], dims: tuple[str, ...], attributes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write an array as one node; something else that was there goes first.
+
+    Where nothing is finished yet, chunks are written over what is there: another writer may be at work
+    on the same unit, with the same bytes.
+
+    Parameters
+    ----------
+    root : Root
+        The store's root.
+    path : str
+        Of the array, relative to the root.
+    values : ndarray
+        Its voxels; dimensions beyond the last three get chunks of length 1.
+    dims : tuple of str
+        Names of its dimensions.
+    attributes : mapping
+        Kept under "agg2exp", beside the checksum.
+
+    Returns
+    -------
+    dict
+        What is kept under "agg2exp".
+    """
+    own = {**json_ready(attributes), "checksum": checksum(values)}
+    before = root.get_json(f"{path}/{METADATA}")
+    if before and (before["shape"], before["attributes"][ATTRIBUTES]) != (list(values.shape), own):
+        root.delete_tree(path)
+    n_outer = values.ndim - 3
+    chunks = (1,) * n_outer + tuple(min(CHUNK_SIDE, n) for n in values.shape[n_outer:])
+    with root.guard(path):
+        store = _MetadataLast(root.at(path))
+        array = zarr.create_array(
+            store,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=chunks,
+            compressors=ZstdCodec(level=1),
+            dimension_names=dims,
+            attributes={ATTRIBUTES: own},
+            config={"write_empty_chunks": True},
+            overwrite=False,
+        )
+        array[...] = values
+        store.publish()
+    return own
+
+
+def put_group(root: Root, path: str, attributes: Mapping[str, Any] | None = None) -> None:
+    """Write a group's metadata; without attributes, only if there is no such group yet."""
+    document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes or {})}
+    root.put_json(f"{path}/{METADATA}", document, overwrite=attributes is not None)
+
+
+def put_datasets(root: Root, path: str, datasets: Mapping[str, xr.Dataset]) -> None:
+    """Write xarray datasets as one node: group by relative path, "" the outermost."""
+    root.delete_tree(path)
+    with root.guard(path):
+        store = _MetadataLast(root.at(path))
+        for group, dataset in datasets.items():
+            _with_texts(dataset, lambda text: text.astype(np.dtypes.StringDType())).to_zarr(
+                store, group=group or None, mode="a", zarr_format=3, consolidated=False
+            )
+        store.publish()
+
+
+def consolidate(root: Root, path: str, *, without: str | None = None) -> None:
+    """Let a group's metadata hold those of all nodes under it, so that one read opens any of them.
+
+    Parameters
+    ----------
+    root : Root
+        The store's root.
+    path : str
+        Of the group.
+    without : str, optional
+        A child that is about to be written anew, and must not be seen meanwhile.
+    """
+
+    def below(prefix: str, skip: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, document in root.nodes(f"{path}/{prefix}".rstrip("/")).items():
+            if name != skip:
+                yield f"{prefix}{name}", document
+                if document["node_type"] == "group":
+                    yield from below(f"{prefix}{name}/")
+
+    inline = {"kind": "inline", "must_understand": False, "metadata": dict(below("", without))}
+    document = {"zarr_format": 3, "node_type": "group", "attributes": {}, "consolidated_metadata": inline}
+    root.put_json(f"{path}/{METADATA}", document)
+
+
+def get_dataset(root: Root, path: str) -> xr.Dataset | None:
+    """Return a dataset, loaded, or None if there is none."""
+    if root.get(f"{path}/{METADATA}") is None:
+        return None
+    with root.guard(path), xr.open_zarr(root.at(path), chunks=None, consolidated=False) as dataset:
+        return _with_texts(dataset.load(), lambda text: np.array(text.tolist(), dtype=str))
+
+
+def _with_texts(dataset: xr.Dataset, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> xr.Dataset:
+    """Return the dataset with its text coordinates converted; Zarr v3 has no text of fixed width."""
+    texts = {name: item for name, item in dataset.coords.items() if item.dtype.kind in "OUT"}
+    return dataset.assign_coords({name: (item.dims, convert(item.values)) for name, item in texts.items()})
+
+
+def open_array(root: Root, path: str) -> zarr.Array[Any]:
+    """Return a finished array, for reading.
+
+    Raises
+    ------
+    StoreError
+        If there is none.
+    """
+    with root.guard(path):
+        return zarr.open_array(root.at(path), mode="r", zarr_format=3)
+
+
+def read_array(root: Root, path: str) -> NDArray[Any]:
+    """Return the voxels of a finished array."""
+    with root.guard(path):
+        return np.asarray(open_array(root, path)[...])
+
+
+def lazy_array(root: Root, path: str) -> da.Array:
+    """Return a finished array for Dask, one task per chunk."""
+    array = open_array(root, path)
+    name = f"{path}-{_stored_checksum(array)}"
+    return cast(da.Array, da.from_array(array, chunks=array.chunks, name=name))  # type: ignore[no-untyped-call]
+
+
+def is_intact(root: Root, path: str) -> bool:
+    """Return whether an array still has the checksum that it was written with."""
+    array = open_array(root, path)
+    try:
+        values = read_array(root, path)
+    except (RuntimeError, ValueError):  # what the codecs raise on bytes that are not theirs
+        return False
+    return checksum(values) == _stored_checksum(array)
+
+
+def _stored_checksum(array: zarr.Array[Any]) -> str:
+    return str(cast(Mapping[str, Any], array.attrs[ATTRIBUTES])["checksum"])

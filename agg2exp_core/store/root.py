@@ -1,0 +1,150 @@
+"""The root of a store: keys and bytes, on a local path or on S3, through one interface."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import s3fs
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from zarr.abc.store import Store as ZarrStore
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, LocalStore
+
+from agg2exp_core.errors import StoreError
+from agg2exp_core.store.naming import canonical_json, json_ready
+
+METADATA = "zarr.json"
+"""The key whose presence makes a Zarr node visible."""
+
+_S3_CONFIG = {
+    "connect_timeout": 3,
+    "read_timeout": 60,
+    "retries": {"total_max_attempts": 3, "mode": "standard"},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Root:
+    """Where a store lies. Every write of a key is atomic, on a file system and on S3.
+
+    Parameters
+    ----------
+    uri : str
+        Local path or ``s3://bucket/prefix``, without a slash at its end.
+    at : callable
+        From a relative path to the Zarr store that is rooted there.
+    """
+
+    uri: str
+    at: Callable[[str], ZarrStore]
+
+    @contextmanager
+    def guard(self, path: str = "") -> Iterator[None]:
+        """Turn what a file system or S3 says into a StoreError that names the place."""
+        try:
+            yield
+        except (OSError, BotoCoreError, ClientError) as error:
+            raise StoreError(
+                f"{self.uri}/{path}".rstrip("/"),
+                got=f"{type(error).__name__}: {error}",
+                allowed="a folder or an S3 bucket that can be read and written",
+                remedy="check the path, its permissions and free space, "
+                "or for S3 the bucket, AWS_ENDPOINT_URL and the credentials",
+            ) from error
+
+    def get(self, key: str) -> bytes | None:
+        """Return the bytes of a key, or None if there is no such key."""
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the bytes of several keys, fetched together."""
+
+        async def fetch() -> list[bytes | None]:
+            store, prototype = self.at(""), default_buffer_prototype()
+            found = await asyncio.gather(*(store.get(key, prototype) for key in keys))
+            return [buffer.to_bytes() if buffer is not None else None for buffer in found]
+
+        with self.guard(keys[0] if len(keys) == 1 else ""):
+            return sync(fetch())
+
+    def put(self, key: str, value: bytes, *, overwrite: bool = True) -> None:
+        """Write one key; without `overwrite`, only if it is not there yet."""
+        buffer = default_buffer_prototype().buffer.from_bytes(value)
+        store = self.at("")
+        with self.guard(key):
+            sync(store.set(key, buffer) if overwrite else store.set_if_not_exists(key, buffer))
+
+    def get_json(self, key: str) -> Any | None:
+        """Return the JSON value of a key, or None if there is no such key."""
+        value = self.get(key)
+        return None if value is None else json.loads(value)
+
+    def put_json(self, key: str, value: object, *, overwrite: bool = True) -> None:
+        """Write one key as canonical JSON."""
+        self.put(key, canonical_json(json_ready(value)), overwrite=overwrite)
+
+    def claim_json(self, key: str, value: object) -> Any:
+        """Write one key as canonical JSON if nobody did, and return what it then holds."""
+        self.put_json(key, value, overwrite=False)
+        return self.get_json(key)
+
+    def children(self, path: str) -> list[str]:
+        """Return the names right under a path, sorted."""
+
+        async def listed() -> list[str]:
+            return sorted({name async for name in self.at("").list_dir(path) if name})
+
+        with self.guard(path):
+            return sync(listed())
+
+    def nodes(self, path: str) -> dict[str, dict[str, Any]]:
+        """Return the metadata documents of the finished Zarr nodes right under a path, by name."""
+        names = self.children(path)
+        documents = self.get_many([f"{path}/{name}/{METADATA}" for name in names])
+        return {name: json.loads(doc) for name, doc in zip(names, documents, strict=True) if doc is not None}
+
+    def delete(self, key: str) -> None:
+        """Remove one key, if it is there."""
+        with self.guard(key):
+            sync(self.at("").delete(key))
+
+    def delete_tree(self, path: str) -> None:
+        """Remove a Zarr node and all under it; metadata go first, so that no half of it is ever seen."""
+        with self.guard(path):
+            self.delete(f"{path}/{METADATA}")
+            for name in self.nodes(path):
+                self.delete_tree(f"{path}/{name}")
+            sync(self.at("").delete_dir(path))
+
+
+def locate(uri: str | Path) -> Root:
+    """Return the root at a local path or at ``s3://bucket/prefix``; nothing is read or written yet.
+
+    Raises
+    ------
+    StoreError
+        If the address has another scheme, or names no bucket.
+    """
+    text = str(uri).rstrip("/") or "/"
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        base = Path(text).expanduser().absolute()
+        return Root(str(base), lambda path: LocalStore(base / path))
+    if scheme != "s3" or not rest.strip("/"):
+        raise StoreError(
+            text,
+            got="no place for a store",
+            allowed="a local path or s3://BUCKET/PREFIX",
+            remedy="give one of these",
+        )
+    filesystem = s3fs.S3FileSystem(
+        asynchronous=True, use_listings_cache=False, skip_instance_cache=True, config_kwargs=_S3_CONFIG
+    )
+    return Root(text, lambda path: FsspecStore(filesystem, path=f"{rest}/{path}".rstrip("/")))

@@ -1,0 +1,257 @@
+"""The store as a whole: one model, labels, scans, failures, matrices over scans, files."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from agg2exp_core.errors import StoreError
+from agg2exp_core.store import nodes
+from agg2exp_core.store.naming import check_name, json_ready
+from agg2exp_core.store.root import Root, locate
+from agg2exp_core.store.scan import ScanStore
+
+_FORMAT = 1
+_MARKER = "agg2exp.json"
+_IMPORTANCE = "importance.zarr"
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a readable label stands for: a method and its parameters."""
+
+    method: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a scan is not complete: the stage that failed and the reason, for people."""
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """A store at one root; see `open_store`.
+
+    Parameters
+    ----------
+    root : Root
+        Where it lies.
+    """
+
+    root: Root
+
+    @property
+    def uri(self) -> str:
+        """Local path or ``s3://bucket/prefix``."""
+        return self.root.uri
+
+    @property
+    def model(self) -> dict[str, Any] | None:
+        """The record of the model that this store belongs to, or None before one is registered."""
+        record: dict[str, Any] | None = self.root.get_json("model.json")
+        return record
+
+    def register_model(self, record: Mapping[str, Any]) -> None:
+        """Let this store belong to a model; who comes later must bring the same one.
+
+        Parameters
+        ----------
+        record : mapping
+            JSON-ready: name, fingerprint, class_names, windows, preprocessing.
+
+        Raises
+        ------
+        StoreError
+            If the store holds a model with another fingerprint.
+        """
+        held = self.root.claim_json("model.json", record)
+        if held["fingerprint"] != record["fingerprint"]:
+            raise StoreError(
+                self.uri,
+                got=f"the model {record['name']!r}, but the store holds another model: {held['name']!r}",
+                allowed="one model per store",
+                remedy="use another store for this model",
+            )
+
+    def register_label(self, label: str, method: str, params: Mapping[str, Any]) -> None:
+        """Let a label stand for a method and its parameters; it may stand for nothing else later.
+
+        Raises
+        ------
+        StoreError
+            If the label already stands for another method or other parameters.
+        """
+        key = f"labels/{check_name('label', label)}.json"
+        wanted = {"method": method, "params": json_ready(params)}
+        held = self.root.claim_json(key, wanted)
+        if held != wanted:
+            raise StoreError(
+                f"--label {label}",
+                got=f"{method} with {wanted['params']}, but the store holds {held['method']} "
+                f"with {held['params']} under this label",
+                allowed="one method with one set of parameters per label",
+                remedy="choose another --label, or the stored parameters",
+            )
+
+    def labels(self) -> dict[str, Label]:
+        """Return the registered labels."""
+        return {name: Label(**record) for name, record in self._records("labels").items()}
+
+    def scans(self) -> list[str]:
+        """Return the ids of the scans whose image is stored, sorted."""
+        return [name.removesuffix(".zarr") for name in self.root.nodes("scans")]
+
+    def scan(self, scan_id: str) -> ScanStore:
+        """Return the place of one scan, stored or not yet.
+
+        Raises
+        ------
+        StoreError
+            If the id cannot be a key.
+        """
+        return ScanStore(self.root, check_name("scan", scan_id))
+
+    def record_failure(self, scan_id: str, stage: str, reason: str) -> None:
+        """Record why a scan failed; its last failure is kept."""
+        key = f"failures/{check_name('scan', scan_id)}.json"
+        self.root.put_json(key, asdict(Failure(stage, reason)))
+
+    def failures(self) -> dict[str, Failure]:
+        """Return the recorded failures by scan id."""
+        return {scan_id: Failure(**record) for scan_id, record in self._records("failures").items()}
+
+    def clear_failure(self, scan_id: str) -> None:
+        """Forget a scan's failure, if there is one."""
+        self.root.delete(f"failures/{check_name('scan', scan_id)}.json")
+
+    def _records(self, folder: str) -> dict[str, Any]:
+        names = [name for name in self.root.children(folder) if name.endswith(".json")]
+        return {name.removesuffix(".json"): self.root.get_json(f"{folder}/{name}") for name in names}
+
+    def write_importance(self, label: str, local: xr.Dataset, global_: xr.Dataset) -> None:
+        """Write the matrices of all scans and their summary: ``importance.zarr``, group by label.
+
+        One reducer writes; while it does, the label is not to be seen.
+
+        Parameters
+        ----------
+        label : str
+            The group; its summary is the group ``<label>/global``.
+        local : Dataset with dimensions (scan, target, roi)
+            The matrices of the scans.
+        global_ : Dataset with dimensions (target, roi)
+            The summary over scans.
+        """
+        nodes.consolidate(self.root, _IMPORTANCE, without=check_name("label", label))
+        nodes.put_datasets(self.root, f"{_IMPORTANCE}/{label}", {"": local, "global": global_})
+        nodes.consolidate(self.root, _IMPORTANCE)
+
+    def importance(self, label: str) -> xr.Dataset:
+        """Return the matrices of all scans, dimensions (scan, target, roi), loaded.
+
+        Raises
+        ------
+        StoreError
+            If there are none under this label.
+        """
+        return self._matrices(label)
+
+    def global_importance(self, label: str) -> xr.Dataset:
+        """Return the summary over scans, dimensions (target, roi), loaded.
+
+        Raises
+        ------
+        StoreError
+            If there is none under this label.
+        """
+        return self._matrices(label, "global")
+
+    def _matrices(self, label: str, *group: str) -> xr.Dataset:
+        path = "/".join((_IMPORTANCE, check_name("label", label), *group))
+        dataset = nodes.get_dataset(self.root, path)
+        if dataset is None:
+            raise StoreError(
+                f"{self.uri}/{path}",
+                got="no matrices",
+                allowed=f"one of the labels {list(self.root.nodes(_IMPORTANCE))}",
+                remedy="name one of these, or explain scans with this label first",
+            )
+        return dataset
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Write a file under the root, such as ``report/index.html``; whoever reads it sees all of it."""
+        self.root.put(_file_key(name), content)
+
+    def read_file(self, name: str) -> bytes:
+        """Return the content of a file under the root.
+
+        Raises
+        ------
+        StoreError
+            If there is no such file.
+        """
+        content = self.root.get(_file_key(name))
+        if content is None:
+            raise StoreError(
+                f"{self.uri}/{name}", got="no file", allowed="a written file", remedy="check its name"
+            )
+        return content
+
+
+def _file_key(name: str) -> str:
+    return "/".join(check_name("file", part) for part in name.split("/"))
+
+
+def open_store(uri: str | Path, *, create: bool = False) -> Store:
+    """Open a store on a local path or on S3.
+
+    Parameters
+    ----------
+    uri : str or Path
+        Local path or ``s3://bucket/prefix``. For S3 the endpoint and the credentials come from the
+        environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or the AWS files.
+    create : bool
+        Open for writing, and make the store where there is none.
+
+    Returns
+    -------
+    Store
+        The opened store.
+
+    Raises
+    ------
+    StoreError
+        If there is no store (without `create`), if it cannot be written (with `create`), or if it was
+        written by a newer release.
+    """
+    root = locate(uri)
+    if create:
+        probe = f".probe-{uuid.uuid4().hex}"
+        root.put(probe, b"")
+        root.delete(probe)
+        root.put_json(_MARKER, {"format": _FORMAT}, overwrite=False)
+    marker = root.get_json(_MARKER)
+    if marker is None:
+        raise StoreError(
+            root.uri,
+            got="no store",
+            allowed="the address of an existing store",
+            remedy="check the address, or explain a scan into it first",
+        )
+    if marker["format"] != _FORMAT:
+        raise StoreError(
+            f"{root.uri}/{_MARKER}",
+            got=f"a store of format {marker['format']}",
+            allowed=f"format {_FORMAT}",
+            remedy="use the release of agg2exp that wrote it",
+        )
+    return Store(root)
