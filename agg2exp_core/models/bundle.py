@@ -137,6 +137,4 @@ def _network(parser: ConfigParser, folder: Path, device: torch.device) -> torch.
         return network
     if scripted.is_file():
         return load_program(scripted, device)
-    raise _wrong(
-        folder / "models", "no network", "model.ts, or model.pt with network_def in the configuration"
-    )
+    raise _wrong(folder / "models", "no network", "model.ts, or model.pt and a network_def")

@@ -1,4 +1,4 @@
-"""From a reference to a model: which kind of model is it?"""
+"""From a reference to a model, whichever kind of model it is."""
 
 from __future__ import annotations
 

@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from agg2exp_core.errors import ModelError, UsageError
-from agg2exp_core.types import Preprocessing, SegmentationModel, WindowSettings
+from agg2exp_core.types import Preprocessing, SegmentationModel, Shape3, WindowSettings
 from agg2exp_core.volumes import CTPreprocessing
 
 
@@ -106,8 +106,8 @@ def wrap_network(
             allowed="two or more different names",
             remedy="name every channel of the logits, background first",
         )
-    x, y, z = (tuple(int(n) for n in window_shape) + (0, 0, 0))[:3]
-    windows = WindowSettings((x, y, z), float(overlap), blend, float(sigma_scale))
+    shape = cast(Shape3, tuple(int(n) for n in window_shape))
+    windows = WindowSettings(shape, float(overlap), blend, float(sigma_scale))
     preprocessing = preprocessing or CTPreprocessing()
     target = choose_device(device)
     network = network.to(target).eval()

@@ -14,6 +14,7 @@ from agg2exp_core.attribution import attribute
 from agg2exp_core.errors import ModelError, UsageError
 from agg2exp_core.models import check_network, load_model, wrap_network
 from agg2exp_core.prediction import predict, sliding_logits
+from agg2exp_core.types import WindowSettings
 from tests.networks import CLASS_NAMES, random_image
 
 ARGUMENTS = {
@@ -236,4 +237,4 @@ def test_a_bundle_that_cannot_be_honoured_is_refused(tmp_path, network, breakage
 def test_real_bundle(real_data):
     model = load_model(real_data / "models" / "meshnet_gwm", "cpu")
     assert model.class_names == ("background", "White Matter", "Grey Matter")
-    assert (model.windows.shape, model.windows.overlap, model.windows.blend) == ((128,) * 3, 0.25, "constant")
+    assert model.windows == WindowSettings((128, 128, 128), 0.25, "constant")
