@@ -1,0 +1,104 @@
+"""From a seed to a scan: the body put into the scanner, painted, blurred and made noisy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
+
+from agg2exp_core.errors import UsageError
+from agg2exp_core.phantom.canvas import Canvas
+from agg2exp_core.phantom.organs import draw_cavity, draw_lungs, draw_mediastinum, draw_trunk, heart_shape
+from agg2exp_core.phantom.patient import Patient, sample_patient
+from agg2exp_core.phantom.shapes import Space
+from agg2exp_core.phantom.skeleton import draw_skeleton
+from agg2exp_core.types import Grid
+
+POINT_SPREAD_MM = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Phantom:
+    """A synthetic thorax CT and the truth about it.
+
+    Parameters
+    ----------
+    hu : ndarray of int16, shape [X, Y, Z]
+        Hounsfield units.
+    labels : ndarray of uint8, shape [X, Y, Z]
+        Index into `agg2exp_core.labels.THORAX_CLASSES`.
+    grid : Grid
+        Of both; the axes point right, front and up (RAS).
+    metadata : mapping
+        Age, sex and the like, JSON-ready.
+    """
+
+    hu: NDArray[np.int16]
+    labels: NDArray[np.uint8]
+    grid: Grid
+    metadata: Mapping[str, Any]
+
+
+def make_phantom(seed: int, spacing_mm: float = 4.0) -> Phantom:
+    """Return the phantom of a seed.
+
+    Equal arguments give equal voxels. The body of a seed is the same at every spacing; only the
+    noise is drawn anew.
+
+    Parameters
+    ----------
+    seed : int
+        Not negative; which patient.
+    spacing_mm : float
+        Edge length of a voxel, 0.5 to 8 mm.
+
+    Raises
+    ------
+    UsageError
+        If the seed or the spacing is out of range.
+    """
+    if seed < 0:
+        raise UsageError("seed", got=f"{seed}", allowed="0 or more", remedy="give another seed")
+    if not 0.5 <= spacing_mm <= 8:
+        raise UsageError("spacing_mm", got=f"{spacing_mm}", allowed="0.5 to 8", remedy="try 4")
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
+    patient = sample_patient(streams[0])
+    space, grid = _place(patient, spacing_mm)
+    canvas = Canvas(space)
+    draw_trunk(canvas, patient, streams[1])
+    draw_cavity(canvas, patient, streams[1])
+    heart, chambers = heart_shape(space, patient)
+    draw_lungs(canvas, patient, heart, streams[1])
+    draw_mediastinum(canvas, patient, heart, chambers)
+    draw_skeleton(canvas, patient)
+    return Phantom(_scanned(canvas, patient, streams[2]), canvas.labels, grid, patient.metadata())
+
+
+def _place(patient: Patient, spacing_mm: float) -> tuple[Space, Grid]:
+    """Choose the field of view: from above the thyroid gland to below the last rib."""
+    scale = np.array(patient.scale)
+    breasts_mm = 18 if patient.sex == "F" else 0
+    side = 157 + patient.fat_mm + patient.margin_mm[0]
+    low = np.array([-side, -121 - patient.fat_mm - patient.margin_mm[1], -196]) * scale
+    high = np.array([side, 105 + patient.fat_mm + breasts_mm + patient.margin_mm[1], 142]) * scale
+    nx, ny, nz = (int(n) for n in np.round((high - low) / spacing_mm))
+    affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+    affine[:3, 3] = low + spacing_mm / 2
+    turn = Rotation.from_euler("xyz", patient.rotation_deg, degrees=True).as_matrix()
+    to_body = np.eye(4)
+    to_body[:3, :3] = np.diag(1 / scale) @ turn.T
+    to_body[:3, 3] = -to_body[:3, :3] @ np.array(patient.shift_mm)
+    return Space((nx, ny, nz), to_body @ affine, spacing_mm), Grid((nx, ny, nz), affine)
+
+
+def _scanned(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> NDArray[np.int16]:
+    spacing_mm = canvas.space.spacing_mm
+    sharp = gaussian_filter(canvas.hu, POINT_SPREAD_MM / spacing_mm)
+    noise = gaussian_filter(rng.standard_normal(canvas.space.shape, np.float32), 0.5)
+    noise *= np.float32(patient.noise_hu / noise.std())
+    return np.clip(np.rint(sharp + noise), -1024, 3071).astype(np.int16)
