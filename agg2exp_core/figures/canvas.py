@@ -1,0 +1,124 @@
+"""Figures in memory: made without global state, turned into bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import xarray as xr
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from agg2exp_core.errors import UsageError
+from agg2exp_core.labels import GROUP_COLOURS, colour_of, group_of
+
+INK = "#1f2933"
+"""Colour of text."""
+SUBDUED = "#52606d"
+"""Colour of notes."""
+FAINT = "#9aa5b1"
+"""Colour of rules and of what is absent."""
+
+
+def to_png(figure: Figure, dpi: int = 110) -> bytes:
+    """Return a figure as a PNG file.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    dpi : int
+        Pixels per inch.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
+    return buffer.getvalue()
+
+
+def to_svg(figure: Figure) -> bytes:
+    """Return a figure as an SVG file, for print."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor=figure.get_facecolor())
+    return buffer.getvalue()
+
+
+def readable(name: str) -> str:
+    """Return a class name as people write it."""
+    return name.replace("_", " ")
+
+
+def text_colour(name: str) -> tuple[float, float, float]:
+    """Return the colour of a class's group, darkened for letters on white."""
+    red, green, blue = (0.72 * part for part in to_rgb(colour_of(name)))
+    return red, green, blue
+
+
+def title_of(figure: Figure, title: str, explanation: str) -> None:
+    """Head a figure with a bold title, and foot it with a line that says what is seen."""
+    height = figure.get_figheight()
+    figure.text(
+        0.015, 1 - 0.14 / height, title, va="top", fontsize=13, fontweight="bold", color=INK, gid="title"
+    )
+    figure.text(0.015, 0.12 / height, explanation, va="bottom", fontsize=8, color=SUBDUED, gid="explanation")
+
+
+def group_handles(names: Iterable[str]) -> list[Patch]:
+    """Return legend entries of the groups that occur among `names`, in the order of the colour table."""
+    present = {group_of(name) for name in names}
+    return [Patch(color=colour, label=group) for group, colour in GROUP_COLOURS.items() if group in present]
+
+
+def check_matrix(matrix: xr.DataArray) -> xr.DataArray:
+    """Return a matrix with its axes in the order ``(target, roi)``.
+
+    Raises
+    ------
+    UsageError
+        If there are other axes, or no numbers at all.
+    """
+    _check_dims(matrix, {"target", "roi"})
+    if not bool(matrix.notnull().any()):
+        raise UsageError(
+            "matrix",
+            got="no value that is not missing",
+            allowed="at least one class and region that occur together in a scan",
+            remedy="check that the model finds its classes in these scans",
+        )
+    return matrix.transpose("target", "roi")
+
+
+def check_target(local: xr.Dataset, target: str, variable: str) -> xr.DataArray:
+    """Return the rows of one class over scans, ``(scan, roi)``.
+
+    Raises
+    ------
+    UsageError
+        If the variable or the class is not there, or there is no axis of scans.
+    """
+    if variable not in local:
+        raise _unknown("variable", variable, local.data_vars)
+    values = local[variable]
+    _check_dims(values, {"scan", "target", "roi"})
+    if target not in values["target"].values:
+        raise _unknown("target", target, values["target"].values)
+    return values.sel(target=target).transpose("scan", "roi")
+
+
+def _check_dims(values: xr.DataArray, dims: set[str]) -> None:
+    if set(values.dims) != dims:
+        raise UsageError(
+            "matrix",
+            got=f"axes {list(values.dims)}",
+            allowed=f"axes {sorted(dims)}",
+            remedy="select one scan, or reduce over scans first",
+        )
+
+
+def _unknown(what: str, got: str, allowed: Iterable[Any]) -> UsageError:
+    return UsageError(
+        what,
+        got=f"{got!r}",
+        allowed=", ".join(str(name) for name in allowed),
+        remedy="pick one of these",
+    )
