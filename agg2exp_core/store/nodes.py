@@ -164,7 +164,7 @@ def get_dataset(root: Root, path: str) -> xr.Dataset | None:
     """Return a dataset, loaded, or None if there is none."""
     if root.get(f"{path}/{METADATA}") is None:
         return None
-    with root.guard(path), xr.open_zarr(root.at(path), chunks=None, consolidated=False) as dataset:
+    with root.guard(path), xr.open_zarr(root.reader(path), chunks=None, consolidated=False) as dataset:
         return _with_texts(dataset.load(), lambda text: np.array(text.tolist(), dtype=str))
 
 
@@ -183,7 +183,7 @@ def open_array(root: Root, path: str) -> zarr.Array[Any]:
         If there is none.
     """
     with root.guard(path):
-        return zarr.open_array(root.at(path), mode="r", zarr_format=3)
+        return zarr.open_array(root.reader(path), mode="r", zarr_format=3)
 
 
 def read_array(root: Root, path: str) -> NDArray[Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,10 @@ class Root:
     uri: str
     at: Callable[[str], ZarrStore]
 
+    def reader(self, path: str = "") -> ZarrStore:
+        """Return the Zarr store at a relative path for reading; it makes no folder."""
+        return self.at(path).with_read_only(True)
+
     @contextmanager
     def guard(self, path: str = "") -> Iterator[None]:
         """Turn what a file system or S3 says into a StoreError that names the place."""
@@ -67,8 +73,11 @@ class Root:
         """Return the bytes of several keys, fetched together."""
 
         async def fetch() -> list[bytes | None]:
-            store, prototype = self.at(""), default_buffer_prototype()
-            found = await asyncio.gather(*(store.get(key, prototype) for key in keys))
+            store, prototype = self.reader(), default_buffer_prototype()
+            try:
+                found = await asyncio.gather(*(store.get(key, prototype) for key in keys))
+            except FileNotFoundError:  # the root itself is not there
+                found = [None] * len(keys)
             return [buffer.to_bytes() if buffer is not None else None for buffer in found]
 
         with self.guard(keys[0] if len(keys) == 1 else ""):
@@ -99,7 +108,7 @@ class Root:
         """Return the names right under a path, sorted."""
 
         async def listed() -> list[str]:
-            return sorted({name async for name in self.at("").list_dir(path) if name})
+            return sorted({name async for name in self.reader().list_dir(path) if name})
 
         with self.guard(path):
             return sync(listed())
@@ -132,19 +141,33 @@ def locate(uri: str | Path) -> Root:
     StoreError
         If the address has another scheme, or names no bucket.
     """
-    text = str(uri).rstrip("/") or "/"
-    scheme, separator, rest = text.partition("://")
+    scheme, separator, rest = str(uri).partition("://")
     if not separator:
-        base = Path(text).expanduser().absolute()
+        base = Path(uri).expanduser().absolute()
         return Root(str(base), lambda path: LocalStore(base / path))
-    if scheme != "s3" or not rest.strip("/"):
+    prefix = rest.strip("/")
+    if scheme != "s3" or not prefix:
         raise StoreError(
-            text,
+            str(uri),
             got="no place for a store",
             allowed="a local path or s3://BUCKET/PREFIX",
             remedy="give one of these",
         )
-    filesystem = s3fs.S3FileSystem(
-        asynchronous=True, use_listings_cache=False, skip_instance_cache=True, config_kwargs=_S3_CONFIG
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+    def at(path: str) -> ZarrStore:
+        return FsspecStore(_s3(endpoint, os.getpid()), path=f"{prefix}/{path}".rstrip("/"))
+
+    return Root(f"s3://{prefix}", at)
+
+
+@cache
+def _s3(endpoint: str | None, process: int) -> s3fs.S3FileSystem:
+    """Return the one connection pool of a process to an endpoint; it lives as long as the process."""
+    return s3fs.S3FileSystem(
+        asynchronous=True,
+        use_listings_cache=False,
+        skip_instance_cache=True,
+        endpoint_url=endpoint,
+        config_kwargs=_S3_CONFIG,
     )
-    return Root(text, lambda path: FsspecStore(filesystem, path=f"{rest}/{path}".rstrip("/")))

@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 import zarr
 from ome_zarr_models.v05 import Image
+from zarr.errors import ZarrUserWarning
 
 from agg2exp_core.errors import StoreError
 from agg2exp_core.store import Unit, open_store
@@ -121,6 +122,11 @@ def test_zeros_are_stored_too(store):
     place.write_unit("sg5", "a", np.zeros(SHAPE), identity="id1", info={"residual": float("nan")})
     assert place.verify("sg5", "a")
     assert place.units("sg5")["a"].info == {"residual": None}
+
+
+def test_a_missing_chunk_is_found(store, values):
+    place = store.scan("s0001")
+    place.write_unit("sg5", "a", values, identity="id1", info={})
     store.root.delete("scans/s0001.zarr/attributions/sg5/a/c/0/0/0")
     assert not place.verify("sg5", "a")
 
@@ -185,17 +191,17 @@ def write_class(uri, class_name, start):
 
 def test_processes_write_classes_of_one_scan_at_once(store):
     context = multiprocessing.get_context("spawn")
-    start = context.Barrier(3)
-    writers = [context.Process(target=write_class, args=(store.uri, name, start)) for name in "012"]
+    start = context.Barrier(2)
+    writers = [context.Process(target=write_class, args=(store.uri, name, start)) for name in "01"]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    assert [writer.exitcode for writer in writers] == [0, 0]
     place = store.scan("s0001")
     for label in ("sg5", "vg"):
-        assert set(place.units(label)) == set("012")
-        assert all(place.verify(label, name) for name in "012")
+        assert set(place.units(label)) == set("01")
+        assert all(place.verify(label, name) for name in "01")
 
 
 KILLED = """
