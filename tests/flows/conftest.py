@@ -1,0 +1,16 @@
+"""One Prefect server for all tests of flows."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from flows.server import PrefectServer, embedded_server
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """Run an embedded Prefect server on a temporary state folder; flows of this process report to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PREFECT_API_URL", raising=False)
+        with embedded_server(tmp_path_factory.mktemp("prefect") / "state") as server:
+            yield server
