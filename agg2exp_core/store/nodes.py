@@ -195,7 +195,7 @@ def read_array(root: Root, path: str) -> NDArray[Any]:
 def lazy_array(root: Root, path: str) -> da.Array:
     """Return a finished array for Dask, one task per chunk."""
     array = open_array(root, path)
-    name = f"{path}-{_stored_checksum(array)}"
+    name = f"{path}-{_own(array)['checksum']}"
     return cast(da.Array, da.from_array(array, chunks=array.chunks, name=name))  # type: ignore[no-untyped-call]
 
 
@@ -206,8 +206,13 @@ def is_intact(root: Root, path: str) -> bool:
         values = read_array(root, path)
     except (RuntimeError, ValueError):  # what the codecs raise on bytes that are not theirs
         return False
-    return checksum(values) == _stored_checksum(array)
+    return checksum(values) == _own(array)["checksum"]
 
 
-def _stored_checksum(array: zarr.Array[Any]) -> str:
-    return str(cast(Mapping[str, Any], array.attrs[ATTRIBUTES])["checksum"])
+def stored_checksum(root: Root, path: str) -> str:
+    """Return the checksum that a finished array was written with."""
+    return str(_own(open_array(root, path))["checksum"])
+
+
+def _own(array: zarr.Array[Any]) -> Mapping[str, Any]:
+    return cast(Mapping[str, Any], array.attrs[ATTRIBUTES])

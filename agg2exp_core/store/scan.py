@@ -173,9 +173,22 @@ class ScanStore:
         """Return the stored regions by name, boolean ``[X, Y, Z]``; of one kind, if it is given."""
         return {
             name: nodes.lazy_array(self.root, self._path("labels", name, "0")) != 0
-            for name, document in self.root.nodes(self._path("labels")).items()
-            if name != _PREDICTION and kind in (None, document["attributes"][nodes.ATTRIBUTES]["kind"])
+            for name in self._roi_names(kind)
         }
+
+    def roi_checksums(self) -> dict[str, str]:
+        """Return the checksum of each stored region's voxels by name."""
+        return {
+            name: nodes.stored_checksum(self.root, self._path("labels", name, "0"))
+            for name in self._roi_names()
+        }
+
+    def _roi_names(self, kind: str | None = None) -> list[str]:
+        labels = self.root.nodes(self._path("labels"))
+        kinds = {
+            name: document["attributes"][nodes.ATTRIBUTES].get("kind") for name, document in labels.items()
+        }
+        return [name for name in kinds if name != _PREDICTION and kind in (None, kinds[name])]
 
     def _write_label(self, name: str, values: NDArray[Any], attributes: Mapping[str, Any]) -> None:
         affine = np.array(self._image_attributes()["affine"], dtype=np.float64)
