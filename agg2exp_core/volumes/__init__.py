@@ -1,1 +1,29 @@
-"""Room: volumes."""
+"""Volumes: NIfTI in, preprocessing for a model, regions on its grid, results back to the scan's own space.
+
+What a file may say wrong is refused here, at the edge, with one sentence; the rooms below see only finite
+float32 volumes on grids whose axes span the space.
+"""
+
+from agg2exp_core.volumes.discovery import ScanRef, find_scans, scan_ids
+from agg2exp_core.volumes.nifti import content_hash, read_nifti
+from agg2exp_core.volumes.preprocessing import CTPreprocessing, MonaiPreprocessing
+from agg2exp_core.volumes.resampling import overlap_share, resample
+from agg2exp_core.volumes.rois import load_rois, read_names
+from agg2exp_core.volumes.scan import load_scan
+from agg2exp_core.volumes.writing import write_nifti
+
+__all__ = [
+    "CTPreprocessing",
+    "MonaiPreprocessing",
+    "ScanRef",
+    "content_hash",
+    "find_scans",
+    "load_rois",
+    "load_scan",
+    "overlap_share",
+    "read_names",
+    "read_nifti",
+    "resample",
+    "scan_ids",
+    "write_nifti",
+]

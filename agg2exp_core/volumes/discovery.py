@@ -1,0 +1,166 @@
+"""Which scans the arguments mean, and what they are called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agg2exp_core.errors import ScanError, UsageError
+from agg2exp_core.volumes.names import check_scan_id, safe_name
+
+EXTENSIONS = (".nii.gz", ".nii")
+
+
+@dataclass(frozen=True)
+class ScanRef:
+    """A scan that was found and not yet read.
+
+    Parameters
+    ----------
+    scan_id : str
+        Its name in the store.
+    path : Path
+        Its file.
+    """
+
+    scan_id: str
+    path: Path
+
+
+def find_scans(
+    arguments: Sequence[str | Path], scan_id: str | None = None
+) -> tuple[list[ScanRef], list[ScanError]]:
+    """Find the scans that the arguments name.
+
+    Parameters
+    ----------
+    arguments : sequence of str or Path
+        Files, or folders: those mean the NIfTI files in them or, if there are none, the ``ct.nii.gz`` (or
+        ``ct.nii``) of each of their folders. Hidden files are passed over.
+    scan_id : str, optional
+        Name of the scan where there is one only.
+
+    Returns
+    -------
+    scans : list of ScanRef
+        In the order of the arguments, those of a folder by name.
+    errors : list of ScanError
+        One for each argument that names no scan.
+
+    Raises
+    ------
+    UsageError
+        If a scan is given twice, two scans end with one id, or `scan_id` is malformed or given for several.
+    """
+    paths: list[Path] = []
+    errors: list[ScanError] = []
+    for argument in arguments:
+        try:
+            paths.extend(_scans_of(Path(argument)))
+        except ScanError as error:
+            errors.append(error)
+        except OSError as error:
+            errors.append(_no_scan(Path(argument), f"a path that cannot be read ({error.strerror or error})"))
+    if scan_id is None:
+        return [ScanRef(name, path) for name, path in zip(scan_ids(paths), paths, strict=True)], errors
+    check_scan_id(scan_id)
+    if len(paths) > 1:
+        raise UsageError(
+            "--scan-id",
+            got=f"one id for {len(paths)} scans",
+            allowed="an id for a single scan",
+            remedy="leave it out: each scan is then named by its path",
+        )
+    return [ScanRef(scan_id, path) for path in paths], errors
+
+
+def scan_ids(paths: Sequence[Path]) -> list[str]:
+    """Name scans by the shortest trailing part of their paths that tells them apart.
+
+    Components that all paths end with are dropped (the file name without its extension is the last one; a
+    single scan keeps it), then the fewest trailing components that make all different are joined by ``-``.
+    Characters outside ``[A-Za-z0-9._-]`` become ``_``.
+
+    Raises
+    ------
+    UsageError
+        If a scan is given twice, or two end with one id.
+    """
+    _refuse_twins([str(path.resolve()) for path in paths], paths, "is given twice")
+    parts = [_components(path) for path in paths]
+    while len(parts) > 1 and min(map(len, parts)) > 1 and len({p[-1] for p in parts}) == 1:
+        parts = [p[:-1] for p in parts]
+    longest = max(map(len, parts), default=0)
+    n_kept = next((n for n in range(1, longest) if len({p[-n:] for p in parts}) == len(parts)), longest)
+    ids = [safe_name("-".join(p[-n_kept:])) for p in parts]
+    _refuse_twins(ids, paths, "ends with the same scan id as")
+    return ids
+
+
+def nifti_files(folder: Path) -> list[Path]:
+    """Return the NIfTI files directly in a folder, by name, without hidden ones."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.endswith(EXTENSIONS) and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def stem(path: Path) -> str:
+    """Return the name of a NIfTI file without its extension."""
+    for extension in EXTENSIONS:
+        if path.name.endswith(extension):
+            return path.name.removesuffix(extension)
+    return path.stem
+
+
+def _scans_of(path: Path) -> list[Path]:
+    if not path.exists():
+        raise _no_scan(path, "nothing there")
+    if not path.is_dir():
+        return [path]
+    found = nifti_files(path) or list(_one_below(path))
+    if not found:
+        n_entries = sum(1 for _ in path.iterdir())
+        raise _no_scan(
+            path, f"a folder of {n_entries} entries without NIfTI files" if n_entries else "an empty folder"
+        )
+    return found
+
+
+def _one_below(folder: Path) -> Iterator[Path]:
+    for child in sorted(folder.iterdir()):
+        for extension in EXTENSIONS:
+            scan = child / f"ct{extension}"
+            if not child.name.startswith(".") and scan.is_file():
+                yield scan
+                break
+
+
+def _no_scan(path: Path, got: str) -> ScanError:
+    return ScanError(
+        path,
+        got=got,
+        allowed="a NIfTI file, a folder of NIfTI files, or a folder of folders with ct.nii.gz",
+        remedy="check the path for a typo",
+    )
+
+
+def _components(path: Path) -> tuple[str, ...]:
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps the name that was given
+    return (*absolute.parts[1:-1], stem(absolute))
+
+
+def _refuse_twins(keys: Sequence[str], paths: Sequence[Path], what: str) -> None:
+    first: dict[str, Path] = {}
+    for key, path in zip(keys, paths, strict=True):
+        if key in first:
+            raise UsageError(
+                path,
+                got=f"a scan that {what} ({first[key]}; {key})",
+                allowed="each scan once, each with its own id",
+                remedy="leave one out, or rename a folder",
+            )
+        first[key] = path

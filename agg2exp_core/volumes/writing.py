@@ -1,0 +1,93 @@
+"""Write a volume on its grid as a NIfTI file that names nobody."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from agg2exp_core.errors import UsageError
+from agg2exp_core.types import Grid
+
+SCANNER = 1
+"""NIfTI's code of an affine in the scanner's own coordinates."""
+
+
+def write_nifti(path: str | Path, values: NDArray[Any], grid: Grid) -> None:
+    """Write a volume so that it is there complete or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Target, ``.nii`` or ``.nii.gz``; an existing file is replaced.
+    values : ndarray, shape [X, Y, Z] or [C, X, Y, Z]
+        Booleans and integers keep their values in the smallest type that holds them all (unsigned where none
+        is negative), real numbers become float32. Channels become the fourth axis of the file.
+    grid : Grid
+        Where the voxels lie. Its affine is the sform, and the qform too unless it is sheared.
+
+    Raises
+    ------
+    UsageError
+        If the shapes disagree, the path has another extension, or the file cannot be written.
+
+    Notes
+    -----
+    Equal input gives equal bytes. The header holds geometry and data type alone.
+    """
+    path = Path(path)
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise UsageError(
+            path,
+            got="another extension",
+            allowed=".nii or .nii.gz",
+            remedy="name the output, for instance, heart.nii.gz",
+        )
+    if values.ndim not in (3, 4) or values.shape[-3:] != grid.shape:
+        raise UsageError(
+            path,
+            got=f"values of shape {list(values.shape)} for a grid of {list(grid.shape)}",
+            allowed="[X, Y, Z] or [C, X, Y, Z] on that grid",
+            remedy="resample the values to the grid first",
+        )
+    image = _image(values, grid)
+    extension = ".nii.gz" if path.name.endswith(".gz") else ".nii"
+    partial = path.with_name(f".{uuid.uuid4().hex}{extension}")
+    try:
+        nib.save(image, partial)
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(
+            path,
+            got=f"a file that cannot be written ({error.strerror or error})",
+            allowed="a writable folder with room left",
+            remedy="choose another output",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _image(values: NDArray[Any], grid: Grid) -> Any:
+    stored = values.astype(_stored_type(values), copy=False)
+    on_disk = np.moveaxis(stored, 0, -1) if stored.ndim == 4 else stored  # [X, Y, Z] or [X, Y, Z, C]
+    image: Any = nib.Nifti1Image(on_disk, grid.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(grid.affine, code=SCANNER)
+    try:
+        image.set_qform(grid.affine, code=SCANNER, strip_shears=False)
+    except HeaderDataError:  # a quaternion cannot say a shear
+        image.set_qform(None, code=0)
+    return image
+
+
+def _stored_type(values: NDArray[Any]) -> np.dtype[Any]:
+    if values.dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if values.dtype.kind in "iu":
+        return np.result_type(*(np.min_scalar_type(int(v)) for v in (values.min(), values.max())))
+    return np.dtype(np.float32)
