@@ -176,24 +176,39 @@ AGGREGATIONS: dict[str, Aggregation] = {
 }
 
 
+def parse_aggregation(name: str) -> Aggregation:
+    """Return the aggregation of a name; ``roi:NAME`` is ``roi`` over the region of that name.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    kind, _, region = name.partition(":")
+    if kind not in AGGREGATIONS or (region and kind != "roi"):
+        raise UsageError(
+            "aggregation",
+            got=f"{name!r}",
+            allowed=", ".join(AGGREGATIONS),
+            remedy="pick one of them (roi:NAME for a named region)",
+        )
+    return AGGREGATIONS[kind]
+
+
 def choose_aggregation(name: str, roi: Mask | None) -> Aggregation:
-    """Return the aggregation of a name; ``roi:NAME`` is ``roi`` with a mask of that name.
+    """Return the aggregation of a name, with or without a mask as it needs one.
 
     Raises
     ------
     UsageError
         If there is none, or if a mask is missing or given without use.
     """
-    kind = name.split(":")[0]
-    if kind not in AGGREGATIONS or (kind != name and kind != "roi"):
-        raise UsageError(
-            "aggregation", got=f"{name!r}", allowed=", ".join(AGGREGATIONS), remedy="pick one of them"
-        )
-    if (kind == "roi") != (roi is not None):
+    aggregation = parse_aggregation(name)
+    if (aggregation.name == "roi") != (roi is not None):
         raise UsageError(
             "aggregation",
             got=f"{name!r} with{'' if roi is not None else 'out'} a mask",
             allowed="a mask with 'roi', and with nothing else",
             remedy="give roi=MASK together with aggregation='roi'",
         )
-    return AGGREGATIONS[kind]
+    return aggregation

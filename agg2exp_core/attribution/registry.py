@@ -8,6 +8,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+from agg2exp_core.attribution.aggregation import parse_aggregation
 from agg2exp_core.attribution.engine import Problem
 from agg2exp_core.attribution.gradient import (
     Explained,
@@ -76,7 +77,9 @@ def make_method(name: str, params: Mapping[str, Any] | None = None) -> Method:
                 remedy=nearest(key, fields),
             )
         values[key] = _parse(key, value, types[key])
-    return kind(**values)
+    method = kind(**values)
+    parse_aggregation(method.aggregation)
+    return method
 
 
 def _parse(name: str, value: Any, kind: type) -> Any:

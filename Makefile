@@ -1,0 +1,36 @@
+# Needs Python 3.11 or newer, git, make and a package index. Everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-services lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## make synthetic scans, explain them, write a report
+	$(BIN)/agg2exp demo --out demo
+
+test: $(READY) lint ## the tests that need no servers
+	$(BIN)/python -m pytest
+
+test-services: $(READY) ## the tests that need servers or a browser, which are installed here
+	sh tests/services/install
+	$(BIN)/python -m pytest -m service --timeout 300
+
+lint: $(READY) ## style, types, import directions
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## remove what make demo wrote
+	rm -rf demo
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'error: $(PYTHON): older than Python 3.11; name a newer one with make PYTHON=...'; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,report]'
+	touch $(READY)

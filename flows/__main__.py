@@ -1,0 +1,49 @@
+"""Entry point: one line for whatever a user can mend, and an exit code for scripts."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from flows.exit_codes import DONE, INTERRUPTED, NOTHING, WRONG_USE
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    from agg2exp_core.errors import Agg2ExpError
+    from flows.cli import app
+
+    try:
+        code = app(args=arguments, prog_name="agg2exp", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return WRONG_USE
+    except click.ClickException as error:
+        return _fail(" ".join(error.format_message().split()))
+    except Agg2ExpError as error:
+        if "--debug" in arguments:
+            raise
+        return _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted: finished work is kept; run the same command again to go on")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOTHING
+    return int(code or DONE)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return WRONG_USE
+
+
+if __name__ == "__main__":
+    main()

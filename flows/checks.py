@@ -1,0 +1,154 @@
+"""From a command line to settings: everything that can be checked, before a server starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agg2exp_core.attribution import choose_classes, nearest
+from agg2exp_core.errors import ModelError, ScanError, UsageError
+from agg2exp_core.models import PACKAGED_MODELS, check_network
+from agg2exp_core.store import open_store
+from agg2exp_core.volumes import ScanRef, find_scans, read_nifti, safe_name, stem
+from tasks.resources import model_of, store_of
+from tasks.settings import ExplainSettings, Rejected, ScanJob
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be run.
+
+    Parameters
+    ----------
+    jobs : list of ScanJob
+        Scans that can be read.
+    errors : list of ScanError
+        Those that cannot, each with its reason.
+    rejected : list of Rejected
+        The same without their paths, for the record.
+    settings : ExplainSettings
+        How the scans are explained.
+    """
+
+    jobs: list[ScanJob]
+    errors: list[ScanError]
+    rejected: list[Rejected]
+    settings: ExplainSettings
+
+
+def parse_settings(assignments: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of ``--set name=value`` options.
+
+    Raises
+    ------
+    UsageError
+        If one is no assignment, or a name comes twice.
+    """
+    params: dict[str, str] = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or name.strip() in params:
+            raise UsageError(
+                "--set",
+                got=f"{text!r}",
+                allowed="name=value, each name once, such as n_samples=5",
+                remedy="write it so",
+            )
+        params[name.strip()] = value.strip()
+    return params
+
+
+def plan(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -> Plan:
+    """Check scans, method, model, classes and store.
+
+    Raises
+    ------
+    Agg2ExpError
+        If the settings cannot be honoured; what is wrong with single scans is in the plan.
+    """
+    _check_regions(settings)
+    if settings.model not in PACKAGED_MODELS and not Path(settings.model).exists():
+        raise ModelError(
+            settings.model,
+            got="nothing there",
+            allowed=f"a model's folder or file, or one of {', '.join(PACKAGED_MODELS)}",
+            remedy="check the path given to --model",
+        )
+    found, errors = find_scans(scans, scan_id)
+    taken = {scan.scan_id for scan in found}
+    rejected = [Rejected(_free_name(error.where, taken), error.reason) for error in errors]
+    jobs: list[ScanJob] = []
+    for scan in found:
+        error = _unusable(scan)
+        if error is None:
+            jobs.append(ScanJob(scan.scan_id, str(scan.path)))
+        else:
+            errors.append(error)
+            rejected.append(Rejected(scan.scan_id, error.reason))
+    if jobs:
+        store_of(settings.store)
+        model = model_of(settings.model, settings.device)
+        choose_classes(model, settings.classes)
+        if model.n_channels != 1:
+            raise ModelError(
+                settings.model,
+                got=f"a model for {model.n_channels} channels",
+                allowed="a model for one channel: a NIfTI scan holds one",
+                remedy="use a model for single scans",
+            )
+        check_network(model)
+    return Plan(jobs, errors, rejected, settings)
+
+
+def labels_of(store: str, labels: Sequence[str] | None) -> list[str]:
+    """Return the labels that are asked for, or all of a store.
+
+    Raises
+    ------
+    UsageError
+        If the store has no such label, or none at all.
+    """
+    known = list(open_store(store).labels())
+    unknown = [label for label in labels or known[:1] or ["any"] if label not in known]
+    if unknown:
+        raise UsageError(
+            "--label",
+            got=f"{unknown[0]!r}, which {store} does not hold",
+            allowed=", ".join(known) or "labels of explained scans",
+            remedy=nearest(unknown[0], known) if known else "explain scans into this store first",
+        )
+    return list(labels or known)
+
+
+def _unusable(scan: ScanRef) -> ScanError | None:
+    try:
+        read_nifti(scan.path)
+    except ScanError as error:
+        return error
+    return None
+
+
+def _free_name(path: str, taken: set[str]) -> str:
+    """A scan id for a path that holds no scan, told apart from those that do."""
+    name = safe_name(stem(Path(path)))
+    while name in taken:
+        name += "-unusable"
+    taken.add(name)
+    return name
+
+
+def _check_regions(settings: ExplainSettings) -> None:
+    aggregation = settings.attribution_method.aggregation
+    if aggregation == "roi" or (aggregation.startswith("roi:") and settings.rois is None):
+        raise UsageError(
+            "aggregation",
+            got=f"{aggregation!r} without regions",
+            allowed="roi:NAME, with a region of that name in --rois",
+            remedy="give --rois, and name one of its regions",
+        )
+    for option, value in (("--rois", settings.rois), ("--roi-names", settings.roi_names)):
+        if value is not None and not Path(value).exists():
+            raise UsageError(
+                option, got=f"{value}, which is not there", allowed="a path", remedy="check the path"
+            )

@@ -1,0 +1,165 @@
+"""The command line: `agg2exp` and `python -m flows`.
+
+What a command needs is imported inside it: a mistyped option is answered before the libraries that
+do the work are loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="agg2exp",
+    help="Explain 3D segmentation models: voxel attributions, and the regions that they lie in.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+State = Annotated[
+    Path | None, typer.Option("--state", help="Folder of the run history (default ~/.agg2exp).")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, or a GPU such as cuda:0.")]
+Rois = Annotated[
+    str | None,
+    typer.Option(
+        "--rois",
+        help="Extra regions: masks DIR/<scan id>/NAME.nii.gz, or label maps DIR/<scan id>.nii.gz "
+        "with DIR/labels.json, or for one scan a label map.",
+    ),
+]
+RoiNames = Annotated[
+    str | None, typer.Option("--roi-names", help='Names of a label map: a JSON file {"1": "spleen"}.')
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@app.callback()
+def _main() -> None:
+    """Explain 3D segmentation models: voxel attributions, and the regions that they lie in."""
+
+
+@app.command()
+def explain(
+    scans: Annotated[list[str], typer.Argument(help="NIfTI files, or folders of them.")],
+    model: Annotated[str, typer.Option("--model", help="Bundle folder, description, program or name.")],
+    out: Annotated[str, typer.Option("--out", help="Store: a folder or s3://bucket/prefix.")],
+    method: Annotated[str, typer.Option("--method", help="Attribution method.")] = "smoothgrad",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Parameter of the method: name=value.")
+    ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Name of the results.")] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--classes", help="Class to explain (again for more); all by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of what is random.")] = 0,
+    scan_id: Annotated[str | None, typer.Option("--scan-id", help="Name of a single scan.")] = None,
+    rois: Rois = None,
+    roi_names: RoiNames = None,
+    classes_per_task: Annotated[
+        int | None, typer.Option("--classes-per-task", min=1, help="Classes per task run; all by default.")
+    ] = None,
+    window_batch: Annotated[int, typer.Option("--window-batch", min=1, help="Windows per pass.")] = 1,
+    device: Device = "auto",
+    state: State = None,
+    debug: Debug = False,
+) -> int:
+    """Explain scans, and reduce the explanations to class-by-region matrices."""
+    from flows.checks import parse_settings, plan
+    from flows.launch import run_explain
+    from tasks.settings import ExplainSettings
+
+    settings = ExplainSettings(
+        store=out,
+        model=model,
+        method=method,
+        params=dict(parse_settings(assignments or [])),
+        label=label,
+        classes=[name for text in classes for name in text.split(",")] if classes else None,
+        seed=seed,
+        device=device,
+        rois=rois,
+        roi_names=roi_names,
+        classes_per_task=classes_per_task,
+        window_batch=window_batch,
+    )
+    return run_explain(plan(scans, scan_id, settings), state)
+
+
+@app.command()
+def reduce(
+    store: Annotated[str, typer.Argument(help="Store of explained scans.")],
+    label: Annotated[list[str] | None, typer.Option("--label", help="Which results; all by default.")] = None,
+    rois: Rois = None,
+    roi_names: RoiNames = None,
+    state: State = None,
+    debug: Debug = False,
+) -> int:
+    """Make the matrices again from stored attributions, for instance with new regions."""
+    from flows.launch import run_reduce
+
+    return run_reduce(store, label, rois, roi_names, state)
+
+
+@app.command()
+def export(
+    store: Annotated[str, typer.Argument(help="Store of explained scans.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .nii.gz, .nii or .csv.")],
+    scan_id: Annotated[str | None, typer.Option("--scan-id", help="Which scan.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Which results.")] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Attribution of this class; without it the label map.")
+    ] = None,
+    debug: Debug = False,
+) -> int:
+    """Write an attribution or label map in the scan's own space, or the matrices as a table."""
+    from flows.exporting import export_matrices, export_volume
+
+    if out.suffix == ".csv":
+        written = export_matrices(store, label, out)
+    else:
+        written = export_volume(store, scan_id, label, class_name, out)
+    typer.echo(f"wrote {written}")
+    return 0
+
+
+@app.command()
+def ui(state: State = None, debug: Debug = False) -> int:
+    """Show the history of runs in the Prefect UI, until Ctrl-C."""
+    from flows.server import serve_until_interrupted
+
+    serve_until_interrupted(
+        state, lambda server: typer.echo(f"Prefect UI: {server.ui_url}  (Ctrl-C to stop)")
+    )
+    return 0
+
+
+@app.command()
+def doctor(
+    store: Annotated[str | None, typer.Argument(help="Store that should be writable.")] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Start a server too.")] = False,
+    state: State = None,
+    debug: Debug = False,
+) -> int:
+    """Check versions, devices, memory, folders and a store."""
+    from flows.doctor import print_checks, run_checks
+
+    return print_checks(run_checks(store, state_dir=state, deep=deep))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("demo"),
+    n_scans: Annotated[int, typer.Option("--scans", min=1, help="Phantoms to make.")] = 4,
+    n_samples: Annotated[int, typer.Option("--samples", min=1, help="Noisy copies for SmoothGrad.")] = 3,
+    state: State = None,
+    debug: Debug = False,
+) -> int:
+    """Make synthetic scans, explain them with the packaged model, show the report."""
+    from flows.demo import run_demo
+
+    return run_demo(out, n_scans, n_samples, state)

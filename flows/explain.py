@@ -1,0 +1,130 @@
+"""Flow `explain`: segment, attribute and reduce each scan, then the matrices of the cohort."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from agg2exp_core.attribution import choose_classes
+from agg2exp_core.store import Store
+from agg2exp_core.types import SegmentationModel
+from tasks.attribute import attribute_classes, missing_classes
+from tasks.cohort import reduce_cohort
+from tasks.importance import add_regions, reduce_scan
+from tasks.publish import publish
+from tasks.resources import model_of, store_of
+from tasks.segment import segment
+from tasks.settings import ExplainSettings, Rejected, RunSummary, ScanJob, ScanOutcome, reason_of
+
+
+def register(store: Store, model: SegmentationModel, settings: ExplainSettings) -> None:
+    """Say in the store which model and which method its results are of.
+
+    Raises
+    ------
+    StoreError
+        If it holds another model, or other parameters under the label.
+    """
+    store.register_model(
+        {
+            "name": model.name,
+            "fingerprint": model.fingerprint,
+            "class_names": list(model.class_names),
+            "n_channels": model.n_channels,
+            "windows": {
+                "shape": list(model.windows.shape),
+                "overlap": model.windows.overlap,
+                "blend": model.windows.blend,
+                "sigma_scale": model.windows.sigma_scale,
+            },
+            "preprocessing": dict(model.preprocessing.describe()),
+        }
+    )
+    recipe = settings.recipe
+    store.register_label(
+        settings.result_label, recipe["method"], {**recipe["params"], "seed": recipe["seed"]}
+    )
+
+
+def _scan_run_name() -> str:
+    given = flow_run.parameters
+    return f"{_field(given['scan'], 'scan_id')} {given['label']}"
+
+
+def _field(value: Any, name: str) -> Any:
+    return value[name] if isinstance(value, dict) else getattr(value, name)
+
+
+@flow(name="explain-scan", flow_run_name=_scan_run_name, validate_parameters=False)
+def explain_scan(scan: ScanJob, settings: ExplainSettings, label: str) -> ScanOutcome:
+    """Segment one scan, explain what is missing of its classes, write its local matrix."""
+    started = time.monotonic()
+    segmented = segment(scan, settings)
+    if settings.rois is not None:
+        add_regions(settings.store, scan.scan_id, settings.rois, settings.roi_names)
+    model = model_of(settings.model, settings.device)
+    wanted = [model.class_names[c] for c in choose_classes(model, settings.classes)]
+    if not settings.attribution_method.aggregation.startswith("roi"):
+        wanted = [name for name in wanted if name in segmented["present"]]
+    missing = missing_classes(settings, scan.scan_id, segmented["content_hash"], wanted)
+    size = settings.classes_per_task or max(len(missing), 1)
+    n_computed = sum(
+        attribute_classes(scan.scan_id, segmented["content_hash"], missing[i : i + size], settings)
+        for i in range(0, len(missing), size)
+    )
+    reduce_scan(settings.store, scan.scan_id, label)
+    return ScanOutcome(
+        scan_id=scan.scan_id,
+        status="done",
+        n_classes=len(segmented["present"]),
+        n_computed=n_computed,
+        n_kept=len(wanted) - len(missing),
+        seconds=time.monotonic() - started,
+    )
+
+
+@flow(name="explain", flow_run_name="explain {settings.method}", validate_parameters=False)
+def explain(
+    scans: list[ScanJob], settings: ExplainSettings, rejected: list[Rejected] | None = None
+) -> RunSummary:
+    """Explain scans; one that fails is recorded with its reason, and the others go on.
+
+    Parameters
+    ----------
+    scans : list of ScanJob
+        The scans.
+    settings : ExplainSettings
+        How they are explained.
+    rejected : list of Rejected, optional
+        Scans that were found unusable before: they are recorded with the others.
+
+    Returns
+    -------
+    RunSummary
+        How each scan fared, and where the results are.
+    """
+    store = store_of(settings.store)
+    register(store, model_of(settings.model, settings.device), settings)
+    label = settings.result_label
+    outcomes = []
+    for bad in rejected or []:
+        store.record_failure(bad.scan_id, "read", bad.reason)
+        outcomes.append(ScanOutcome(bad.scan_id, "rejected", bad.reason))
+    for scan in scans:
+        started = time.monotonic()
+        state = explain_scan(scan, settings, label, return_state=True)
+        result = state.result(raise_on_failure=False)
+        if isinstance(result, ScanOutcome):
+            store.clear_failure(scan.scan_id)
+            outcomes.append(result)
+        else:
+            reason = reason_of(result, scan.scan_id, scan.path)
+            store.record_failure(scan.scan_id, "explain", reason)
+            outcomes.append(ScanOutcome(scan.scan_id, "failed", reason, seconds=time.monotonic() - started))
+    n_cohort = reduce_cohort(settings.store, label)
+    summary = RunSummary(settings.store, label, outcomes, n_cohort)
+    publish(summary)
+    return summary

@@ -1,0 +1,107 @@
+"""Run a flow with a server, show how far it is, end in a short table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from flows.checks import Plan, labels_of
+from flows.exit_codes import DONE, NOTHING, SOME_FAILED
+from flows.server import embedded_server, wait_until_recorded
+
+console = Console(highlight=False)
+
+
+def run_explain(plan: Plan, state: Path | None) -> int:
+    """Run the flow `explain` on what a plan found usable; return the exit code."""
+    for error in plan.errors:
+        print(f"error: {error}", file=sys.stderr)
+    if not plan.jobs:
+        return NOTHING
+    with _served(state):
+        from flows.explain import explain
+
+        summary = _carry_out(explain, plan.jobs, plan.settings, plan.rejected)
+    return conclude(summary)
+
+
+def run_reduce(
+    store: str, labels: Sequence[str] | None, rois: str | None, roi_names: str | None, state: Path | None
+) -> int:
+    """Run the flow `reduce` on the labels of a store; return the exit code."""
+    chosen = labels_of(store, labels)
+    with _served(state):
+        from flows.reduce import reduce
+
+        summaries = _carry_out(reduce, store, chosen, rois, roi_names)
+    return max(conclude(summary) for summary in summaries)
+
+
+def conclude(summary: Any) -> int:
+    """Print how each scan fared and what the run says; return the exit code."""
+    table = Table(title=f"{summary.label}: {summary.n_done} of {len(summary.outcomes)} scans")
+    for heading in ("scan", "status", "classes", "computed", "kept", "seconds", "reason"):
+        table.add_column(heading, justify="left" if heading in ("scan", "status", "reason") else "right")
+    for outcome in summary.outcomes:
+        table.add_row(
+            outcome.scan_id,
+            outcome.status,
+            str(outcome.n_classes),
+            str(outcome.n_computed),
+            str(outcome.n_kept),
+            f"{outcome.seconds:.1f}",
+            outcome.reason,
+        )
+    console.print(table)
+    n_computed = sum(outcome.n_computed for outcome in summary.outcomes)
+    n_kept = sum(outcome.n_kept for outcome in summary.outcomes)
+    console.print(
+        f"computed {n_computed} attributions, kept {n_kept}; "
+        f"{summary.n_cohort} scans in {summary.store}/importance.zarr, group {summary.label}",
+        soft_wrap=True,
+    )
+    if summary.n_done == len(summary.outcomes):
+        return DONE
+    return SOME_FAILED if summary.n_done else NOTHING
+
+
+@contextmanager
+def _served(state: Path | None) -> Iterator[None]:
+    # Failures are told in the table, and in full in the UI.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    with console.status("starting the Prefect server"):
+        server = embedded_server(state)
+        running = server.__enter__()
+    try:
+        console.print(f"Prefect UI while this runs: {running.ui_url}  (later: agg2exp ui)", soft_wrap=True)
+        yield
+    finally:
+        server.__exit__(*sys.exc_info())
+
+
+def _carry_out(flow: Any, *arguments: Any) -> Any:
+    """Run a flow with a bar of its progress; return its result once all of it is recorded."""
+    from tasks.progress import Step, listening
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("preparing", total=1.0)
+
+        def show(step: Step) -> None:
+            progress.update(bar, description=f"{step.scan_id}: {step.stage}", completed=step.share)
+            if step.share >= 1 and not console.is_terminal:
+                console.print(f"{step.scan_id}: {step.stage} done", soft_wrap=True)
+
+        with listening(show):
+            final = flow(*arguments, return_state=True)
+        progress.update(bar, description="recording", completed=1.0)
+        wait_until_recorded(final.state_details.flow_run_id)
+    return final.result()

@@ -1,0 +1,62 @@
+"""Flow `reduce`: matrices again from stored attributions, for instance with new regions."""
+
+from __future__ import annotations
+
+import time
+
+from prefect import flow
+
+from tasks.cohort import reduce_cohort
+from tasks.importance import add_regions, reduce_scan
+from tasks.publish import publish
+from tasks.resources import store_of
+from tasks.settings import RunSummary, ScanOutcome, reason_of
+
+
+@flow(name="reduce", flow_run_name="reduce {labels}")
+def reduce(
+    store: str, labels: list[str], rois: str | None = None, roi_names: str | None = None
+) -> list[RunSummary]:
+    """Write the local and global matrices of labels anew where what they depend on has changed.
+
+    Parameters
+    ----------
+    store : str
+        Address of the store.
+    labels : list of str
+        Which results.
+    rois, roi_names : str, optional
+        Extra regions, as for `agg2exp_core.volumes.load_rois`.
+
+    Returns
+    -------
+    list of RunSummary
+        One a label: how each of its scans fared.
+    """
+    opened = store_of(store)
+    scans = [scan_id for scan_id in opened.scans() if any(opened.scan(scan_id).units(n) for n in labels)]
+    failed: dict[str, str] = {}
+    if rois is not None:
+        for scan_id in scans:
+            state = add_regions(store, scan_id, rois, roi_names, return_state=True)
+            if not state.is_completed():
+                failed[scan_id] = reason_of(state.result(raise_on_failure=False), scan_id, rois)
+    return [_reduce_label(store, label, scans, failed) for label in labels]
+
+
+def _reduce_label(store: str, label: str, scans: list[str], failed: dict[str, str]) -> RunSummary:
+    outcomes = []
+    for scan_id in scans:
+        started = time.monotonic()
+        units = store_of(store).scan(scan_id).units(label)
+        if scan_id in failed:
+            outcomes.append(ScanOutcome(scan_id, "failed", failed[scan_id]))
+        elif units:
+            reduce_scan(store, scan_id, label)
+            seconds = time.monotonic() - started
+            outcomes.append(
+                ScanOutcome(scan_id, "done", n_classes=len(units), n_kept=len(units), seconds=seconds)
+            )
+    summary = RunSummary(store, label, outcomes, reduce_cohort(store, label))
+    publish(summary)
+    return summary

@@ -1,0 +1,90 @@
+"""Stage 2: explain a group of classes of one scan, a unit of the store each."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.runtime import task_run
+
+from agg2exp_core.attribution import Execution, attribute
+from agg2exp_core.errors import ScanError
+from agg2exp_core.store import ScanStore, identity
+from agg2exp_core.types import Mask
+from tasks.progress import reporting
+from tasks.resources import model_of, store_of
+from tasks.retrying import RETRYING
+from tasks.settings import ExplainSettings
+
+
+def unit_identity(settings: ExplainSettings, scan_id: str, content_hash: str, class_name: str) -> str:
+    """Return the identity of one unit: scan, model, method, class."""
+    return identity(
+        scan=content_hash,
+        scan_id=scan_id,
+        model=model_of(settings.model, settings.device).fingerprint,
+        class_name=class_name,
+        **settings.recipe,
+    )
+
+
+def missing_classes(
+    settings: ExplainSettings, scan_id: str, content_hash: str, classes: list[str]
+) -> list[str]:
+    """Return those of `classes` that the store does not hold yet, as the settings ask for them."""
+    units = store_of(settings.store).scan(scan_id).units(settings.result_label)
+    return [
+        name
+        for name in classes
+        if name not in units or units[name].identity != unit_identity(settings, scan_id, content_hash, name)
+    ]
+
+
+def _run_name() -> str:
+    given = task_run.parameters
+    classes = given["classes"]
+    text = ", ".join(classes) if len(classes) <= 3 else f"{len(classes)} classes"
+    return f"attribute {given['scan_id']} {given['settings'].result_label} {text}"
+
+
+def _roi(there: ScanStore, aggregation: str) -> Mask | None:
+    name = aggregation.removeprefix("roi:")
+    if name == aggregation:
+        return None
+    rois = there.rois()
+    if name not in rois:
+        raise ScanError(
+            there.scan_id,
+            got=f"no region {name!r}",
+            allowed=", ".join(rois) or "regions given with --rois",
+            remedy="give the region with --rois",
+        )
+    return rois[name].compute()
+
+
+@task(name="attribute", task_run_name=_run_name, **RETRYING)
+def attribute_classes(scan_id: str, content_hash: str, classes: list[str], settings: ExplainSettings) -> int:
+    """Explain classes of a scan and write each as a unit; return how many were written."""
+    model = model_of(settings.model, settings.device)
+    there = store_of(settings.store).scan(scan_id)
+    method = settings.attribution_method
+    n_written = 0
+    with reporting(scan_id, settings.result_label) as report:
+        for item in attribute(
+            model,
+            there.image(),
+            method,
+            classes,
+            there.prediction(),
+            settings.effective_seed,
+            roi=_roi(there, method.aggregation),
+            execution=Execution(window_batch=settings.window_batch),
+            progress=report,
+        ):
+            there.write_unit(
+                settings.result_label,
+                item.class_name,
+                item.values,
+                identity=unit_identity(settings, scan_id, content_hash, item.class_name),
+                info=dict(item.info),
+            )
+            n_written += 1
+    return n_written

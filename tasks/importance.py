@@ -1,0 +1,78 @@
+"""Stage 3: reduce the stored attributions of one scan to the rows of its local matrix."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.runtime import task_run
+
+from agg2exp_core.errors import StoreError
+from agg2exp_core.importance import RoiSet, local_importance_from_arrays
+from agg2exp_core.labels import merged_for
+from agg2exp_core.store import ScanStore, identity
+from agg2exp_core.volumes import load_rois
+from tasks.resources import store_of
+from tasks.retrying import RETRYING
+
+ROWS_VERSION = 1
+"""Raised when the meaning of the matrices changes, so that old rows are made anew."""
+
+
+def rows_identity(there: ScanStore, label: str) -> str:
+    """Return what the rows of a scan depend on: its finished units, its prediction, its regions."""
+    return identity(
+        version=ROWS_VERSION,
+        units={name: [unit.identity, unit.checksum] for name, unit in there.units(label).items()},
+        prediction=there.prediction_identity(),
+        rois=there.roi_checksums(),
+    )
+
+
+@task(name="regions", task_run_name="regions {scan_id}", **RETRYING)
+def add_regions(store: str, scan_id: str, rois: str, roi_names: str | None) -> list[str]:
+    """Lay extra regions beside a stored scan, on its grid; return their names.
+
+    Raises
+    ------
+    ScanError
+        If the regions of this scan cannot be used.
+    """
+    there = store_of(store).scan(scan_id)
+    masks = load_rois(rois, there.image().grid, scan_id, roi_names)
+    for name, mask in masks.items():
+        there.write_roi(name, mask, "extra")
+    return list(masks)
+
+
+def _run_name() -> str:
+    given = task_run.parameters
+    return f"importance {given['scan_id']} {given['label']}"
+
+
+@task(name="importance", task_run_name=_run_name, **RETRYING)
+def reduce_scan(store: str, scan_id: str, label: str) -> bool:
+    """Write the local matrix of a scan unless it is there; say whether it was computed.
+
+    Raises
+    ------
+    StoreError
+        If the store holds no prediction of this scan.
+    """
+    there = store_of(store).scan(scan_id)
+    name = rows_identity(there, label)
+    known = there.importance(label)
+    if known is not None and known[1] == name:
+        return False
+    prediction = there.prediction()
+    if prediction is None:
+        raise StoreError(
+            scan_id, got="no prediction", allowed="a segmented scan", remedy="explain the scan first"
+        )
+    rois = RoiSet(
+        labels=prediction.labels,
+        class_names=prediction.class_names,
+        merged=merged_for(prediction.class_names),
+        extra=there.rois(),
+    )
+    attributions = {unit: there.attribution(label, unit) for unit in there.units(label)}
+    there.write_importance(label, local_importance_from_arrays(attributions, rois), name)
+    return True
