@@ -97,7 +97,7 @@ def readable(name: object) -> str:
 
 def percent(share: float, digits: int = 1) -> str:
     """Return a share as a percentage, a dash for a missing one."""
-    return MISSING if np.isnan(share) else f"{100 * share:.{digits}f} %"
+    return MISSING if np.isnan(share) else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def heat_rows(mean: xr.DataArray, decimals: int = 1) -> list[tuple[str, list[Cell]]]:
