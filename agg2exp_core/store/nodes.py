@@ -206,7 +206,7 @@ def is_intact(root: Root, path: str) -> bool:
         values = read_array(root, path)
     except (RuntimeError, ValueError):  # what the codecs raise on bytes that are not theirs
         return False
-    return checksum(values) == _own(array)["checksum"]
+    return checksum(values) == str(_own(array)["checksum"])
 
 
 def stored_checksum(root: Root, path: str) -> str:

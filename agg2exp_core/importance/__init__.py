@@ -1,0 +1,21 @@
+"""Class-by-region importance matrices: local (one scan, Eq. 7), global (over scans), and as a table.
+
+A reduction is data: `RoiSums` of any block of any scan can be added in any order, whether NumPy hands over
+one attribution at a time or Dask the chunks of stored ones.
+"""
+
+from agg2exp_core.importance.cohort import global_importance, stack_scans
+from agg2exp_core.importance.local import local_importance, local_importance_from_arrays
+from agg2exp_core.importance.regions import RoiSet
+from agg2exp_core.importance.sums import RoiSums
+from agg2exp_core.importance.table import to_table
+
+__all__ = [
+    "RoiSet",
+    "RoiSums",
+    "global_importance",
+    "local_importance",
+    "local_importance_from_arrays",
+    "stack_scans",
+    "to_table",
+]

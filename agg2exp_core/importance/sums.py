@@ -1,0 +1,94 @@
+"""Sums over regions as mergeable data: a block at a time, combined in any order, finished once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agg2exp_core.importance.regions import Atoms
+
+_BLOCK = 1 << 16
+"""Voxels summed at a time, so that temporaries stay in the processor's cache."""
+
+Sums = NDArray[np.float64]
+"""One number per region and for the whole scan ``[n_rois + 1]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class RoiSums:
+    """What a matrix's row needs to know of an attribution, per region and for the whole scan (last).
+
+    Parameters
+    ----------
+    n_voxels : ndarray of float64, shape [n_rois + 1]
+        Number of voxels.
+    positive, negative : ndarray of float64, shape [n_rois + 1]
+        Sums of the positive values, and of the absolute values of the negative ones, over all channels.
+    square : ndarray of float64, shape [n_rois + 1]
+        Sum of the squares of the voxels' values, channels added up.
+    """
+
+    n_voxels: Sums
+    positive: Sums
+    negative: Sums
+    square: Sums
+
+    def __add__(self, other: RoiSums) -> RoiSums:
+        return RoiSums(
+            self.n_voxels + other.n_voxels,
+            self.positive + other.positive,
+            self.negative + other.negative,
+            self.square + other.square,
+        )
+
+    @property
+    def absolute(self) -> Sums:
+        """Sum of absolute values: the L1 norm over each region."""
+        return self.positive + self.negative
+
+    @property
+    def signed(self) -> Sums:
+        """Sum of values."""
+        return self.positive - self.negative
+
+    @property
+    def variance(self) -> Sums:
+        """Population variance over voxels, channels added up; NaN where there are none."""
+        mean = ratio(self.signed, self.n_voxels)
+        return np.maximum(ratio(self.square, self.n_voxels) - mean**2, 0.0)
+
+
+def ratio(numerator: Sums, denominator: Any) -> Sums:
+    """Return the quotient, NaN where the denominator is zero."""
+    out: Sums = np.full(np.broadcast_shapes(np.shape(numerator), np.shape(denominator)), np.nan)
+    np.divide(numerator, denominator, out=out, where=np.not_equal(denominator, 0))
+    return out
+
+
+def roi_sums(values: NDArray[np.floating[Any]], atoms: Atoms) -> RoiSums:
+    """Sum a block of an attribution over regions, in float64.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape [X, Y, Z] or [C, X, Y, Z]
+        The block.
+    atoms : Atoms
+        The regions in that block.
+    """
+    n = atoms.n_atoms
+    index = atoms.index.reshape(-1)
+    channels = values.reshape(-1, index.size)  # [C, X * Y * Z]
+    by_sign = np.zeros((2, n))
+    square = np.zeros(n)
+    for start in range(0, index.size, _BLOCK):
+        block = index[start : start + _BLOCK].astype(np.intp)
+        part = channels[:, start : start + _BLOCK].astype(np.float64)
+        for channel in part:
+            by_sign += np.bincount(block + n * (channel < 0), np.abs(channel), 2 * n).reshape(2, n)
+        square += np.bincount(block, part.sum(axis=0) ** 2, n)
+    with np.errstate(invalid="ignore"):  # an infinite value spreads, and is refused at the end
+        per_region = np.stack([*by_sign, square]) @ atoms.membership.T  # [3, n_rois + 1]
+    return RoiSums(atoms.n_voxels, *per_region)
