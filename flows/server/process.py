@@ -6,7 +6,6 @@ is a process of its own that holds ``STATE/server.json``; whether it serves is f
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -30,9 +29,10 @@ def main(state: Path) -> None:
     claim = os.open(info, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(claim, fcntl.LOCK_EX)
     port = _free_port(preferred=_last_port(info))
-    if os.fork():
+    pid = os.fork()
+    if pid:  # who waits for this end reads the record next
+        info.write_text(json.dumps({"port": port, "pid": pid}))
         os._exit(0)
-    info.write_text(json.dumps({"port": port, "pid": os.getpid()}))
     threading.Thread(target=_end_with_last_client, args=(state / "clients.lock",), daemon=True).start()
     os.environ.update(_settings(state, port))
     sys.argv = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
@@ -80,9 +80,6 @@ def _last_port(info: Path) -> int:
 
 def _free_port(preferred: int) -> int:
     for port in (preferred, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError, OverflowError):
-            if port and probe.connect_ex((HOST, port)) == 0:
-                continue  # somebody answers there; not every kernel refuses to bind beside them
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

