@@ -21,7 +21,8 @@ from agg2exp_core.figures.canvas import FAINT, INK, SUBDUED, check_matrix, reada
 _CELL_INCH = (0.47, 0.36)
 _LEAST_INCH = (3.6, 2.1)
 _MOST_INCH = (20.0, 22.0)
-_SMALLEST_ANNOTATED_INCH = (0.36, 0.2)
+_DIGIT_INCH = (0.064, 0.18)
+_MARGIN_INCH = 0.06
 _LETTER_INCH = 0.078
 _GAP_INCH = 0.12
 _KINDS = {"class": "classes", "merged": "merged", "extra": "extra regions"}
@@ -72,7 +73,7 @@ def heat_map(
     blocks = _blocks(matrix, signed, background)
     n_columns = sum(len(block.columns) for block in blocks)
     cell = _cell_inch(len(targets), n_columns)
-    annotated = all(side >= least for side, least in zip(cell, _SMALLEST_ANNOTATED_INCH, strict=True))
+    annotated = _numbers_fit(matrix, cell)
 
     figure, axes, bar = _frame(targets, blocks, cell)
     for ax, block in zip(axes, blocks, strict=True):
@@ -130,6 +131,12 @@ def _cell_inch(n_rows: int, n_columns: int) -> tuple[float, float]:
         min(max(_CELL_INCH[0], _LEAST_INCH[0] / n_columns), _MOST_INCH[0] / n_columns),
         min(max(_CELL_INCH[1], _LEAST_INCH[1] / n_rows), _MOST_INCH[1] / n_rows),
     )
+
+
+def _numbers_fit(matrix: xr.DataArray, cell: tuple[float, float]) -> bool:
+    shares = "units" not in matrix.attrs
+    longest = max(len(_number(value, shares)) for value in matrix.values.ravel() if not np.isnan(value))
+    return longest * _DIGIT_INCH[0] + _MARGIN_INCH < cell[0] and _DIGIT_INCH[1] < cell[1]
 
 
 def _frame(

@@ -74,8 +74,13 @@ def test_signed_colours_are_symmetric(matrix: xr.DataArray):
 
 
 def test_values_with_a_unit_are_no_percentages(matrix: xr.DataArray):
-    found = cells(heat_map((matrix * 1e-3).assign_attrs(units="1/voxel"), title="t"))
-    assert float(found["heart", "aorta"]) == pytest.approx(1e-4)
+    found = cells(heat_map((matrix * 20).assign_attrs(units="1/ml"), title="t"))
+    assert float(found["heart", "aorta"]) == pytest.approx(2.0)
+
+
+def test_numbers_that_do_not_fit_are_left_out(published: xr.Dataset):
+    means = published["mean"].mean("scan").assign_attrs(units="1/voxel")
+    assert not cells(heat_map(means * 1e9, title="t"))
 
 
 def test_wide_matrices_keep_to_a_page_and_drop_numbers():
