@@ -25,6 +25,8 @@ from agg2exp_core.volumes.memory import require_memory
 
 IMAGE = "image"
 """The key under which a bundle's transforms find the scan."""
+MOST_OF_A_MESSAGE = 200
+"""Characters of a foreign error that are repeated."""
 BYTES_PER_INPUT_VOXEL = 8
 BYTES_PER_RESAMPLED_VOXEL = 64
 """Peak memory of MONAI's resampling in float64: measured 5 and 57, rounded up."""
@@ -147,7 +149,7 @@ class MonaiPreprocessing:
                 raise ScanError(
                     volume.path,
                     got=f"a scan on which the model's transform {_name(transform)} fails "
-                    f"({type(error).__name__}: {error})",
+                    f"({type(error).__name__}: {str(error)[:MOST_OF_A_MESSAGE]})",
                     allowed="a scan like those that the model was trained on",
                     remedy="check its orientation, size and intensities, or the bundle's preprocessing",
                 ) from error

@@ -57,13 +57,18 @@ def test_one_volume_in_four_axes_is_squeezed(tmp_path):
     np.testing.assert_array_equal(read_nifti(save(tmp_path / "a.nii", values)).values, values[..., 0])
 
 
-def test_qform_alone_gives_the_affine(tmp_path):
-    grid = oblique()
-    image = nib.Nifti1Image(np.arange(24 * 22 * 18, dtype=np.int16).reshape(grid.shape), grid.affine)
+@pytest.mark.parametrize("grid", [oblique(), oriented("LAS", (1.0, 2.0, 3.0)), oriented("RAS")])
+def test_qform_alone_gives_the_affine(tmp_path, grid):
+    image = nib.Nifti1Image(np.arange(np.prod(grid.shape), dtype=np.int16).reshape(grid.shape), grid.affine)
     image.set_sform(None, code=0)
     image.set_qform(grid.affine, code=1)
     nib.save(image, tmp_path / "a.nii")
     np.testing.assert_allclose(read_nifti(tmp_path / "a.nii").grid.affine, grid.affine, atol=1e-4)
+    if np.linalg.det(grid.affine) > 0:
+        raw = bytearray((tmp_path / "a.nii").read_bytes())
+        raw[76:80] = bytes(4)  # qfac 0 stands for 1
+        (tmp_path / "a.nii").write_bytes(raw)
+        np.testing.assert_allclose(read_nifti(tmp_path / "a.nii").grid.affine, grid.affine, atol=1e-4)
 
 
 def test_without_sform_and_qform_the_spacing_is_kept(tmp_path):

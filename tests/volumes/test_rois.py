@@ -78,7 +78,7 @@ def test_names_file_stands_for_the_one_in_the_folder(tmp_path, labels):
 
 
 @pytest.mark.parametrize(
-    "other", [oblique(), oriented("LIA", (1.0, 1.5, 2.0), (20.0, 20.0, 20.0), (40, 26, 20))]
+    "other", [oblique(), oriented("LIA", (1.0, 1.5, 2.0), (20.0, -20.0, 20.0), (40, 26, 20))]
 )
 def test_masks_on_another_grid_are_resampled(tmp_path, other):
     (tmp_path / "s1").mkdir()
