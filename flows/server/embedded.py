@@ -93,22 +93,22 @@ def embedded_server(state_dir: Path | str | None = None) -> Iterator[PrefectServ
 def serve_until_interrupted(state_dir: Path | str | None, announce: Callable[[PrefectServer], None]) -> None:
     """Keep the server of a state folder up until Ctrl-C; `announce` is told once it answers.
 
+    Returns at once after the announcement if PREFECT_API_URL names a server, which needs no keeping.
+
     Raises
     ------
     Agg2ExpError
         As `embedded_server` does, and if the server ends by itself.
     """
-    with embedded_server(state_dir) as server:
+    is_given = bool(os.environ.get("PREFECT_API_URL"))
+    state = state_folder(state_dir)
+    with embedded_server(state) as server, contextlib.suppress(KeyboardInterrupt):
         announce(server)
-        with contextlib.suppress(KeyboardInterrupt):
-            while _answers(server.api_url):
-                time.sleep(2)
-            raise Agg2ExpError(
-                server.ui_url,
-                got="no answer any more",
-                allowed="a server that runs until Ctrl-C",
-                remedy="start it again",
-            )
+        if is_given:
+            return
+        while is_locked_alone(state / "server.json"):
+            time.sleep(0.5)
+        raise _server_error(state, "a Prefect server that ended by itself")
 
 
 @contextmanager
@@ -159,12 +159,12 @@ def _join_or_start(state: Path) -> int:
         deadline = time.monotonic() + START_S
         while True:
             if not is_locked_alone(state / "server.json"):
-                raise _not_started(state, "a Prefect server that ended while starting")
+                raise _server_error(state, "a Prefect server that ended while starting")
             port = int(json.loads((state / "server.json").read_text() or '{"port": 0}')["port"])
             if port and _answers(f"http://127.0.0.1:{port}/api"):
                 return port
             if time.monotonic() > deadline:
-                raise _not_started(state, f"a Prefect server that does not answer after {START_S:.0f} s")
+                raise _server_error(state, f"a Prefect server that does not answer after {START_S:.0f} s")
             time.sleep(0.1)
 
 
@@ -181,10 +181,10 @@ def _start(state: Path) -> None:
             start_new_session=True,  # out of the reach of Ctrl-C
         ).returncode
     if status:
-        raise _not_started(state, f"exit status {status} of the Prefect server's process")
+        raise _server_error(state, f"exit status {status} of the Prefect server's process")
 
 
-def _not_started(state: Path, got: str) -> Agg2ExpError:
+def _server_error(state: Path, got: str) -> Agg2ExpError:
     log = state / "server.log"
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return Agg2ExpError(

@@ -23,6 +23,11 @@ from flows.server import PrefectServer, embedded_server, state_folder, wait_unti
 from flows.server.environment import environment
 from flows.server.locks import is_locked_alone
 
+SERVE = """
+import sys
+from flows.server import serve_until_interrupted
+serve_until_interrupted(sys.argv[1], lambda server: print(server.api_url, flush=True))
+"""
 CLIENT = """
 import sys
 from flows.server import embedded_server
@@ -34,10 +39,10 @@ UNTIL_STDIN_CLOSES = "sys.stdin.read()"
 
 
 @contextlib.contextmanager
-def client(state: Path, body: str = UNTIL_STDIN_CLOSES) -> Iterator[subprocess.Popen]:
+def client(state: Path, body: str = UNTIL_STDIN_CLOSES, script: str = CLIENT) -> Iterator[subprocess.Popen]:
     """A process that has joined the server of `state`, and its answer to where that is in `.url`."""
     process = subprocess.Popen(
-        [sys.executable, "-c", CLIENT.format(body=body), str(state)],
+        [sys.executable, "-c", script.format(body=body), str(state)],
         env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -141,6 +146,19 @@ def test_interrupting_the_client_ends_the_server(state):
         interrupted.wait(15)
         assert interrupted.returncode != 0
         assert server_processes(state) == []
+
+
+def test_serving_ends_at_an_interrupt_and_says_when_the_server_ended_by_itself(state):
+    with client(state, script=SERVE) as serving:
+        assert answers(serving.url)
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(15) == 0
+        assert server_processes(state) == []
+    with client(state, script=SERVE) as serving:
+        (server,) = server_processes(state)
+        server.kill()
+        assert serving.wait(15) == 1
+        assert "ended by itself" in serving.stderr.read()
 
 
 def test_a_killed_client_leaves_nothing(state):
