@@ -47,7 +47,9 @@ VERTEBRAE_MM: tuple[float, ...] = (142, 124, 106, *THORACIC_MM, -189, -216)
 """Heights of C5 to L2."""
 
 
-def spine_centre(patient: Patient, z: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def spine_centre(
+    patient: Patient, z: NDArray[np.floating]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return x and y of the middle of the vertebral bodies at height `z`."""
     sway = np.float32(patient.scoliosis_mm) * np.sin(np.asarray(z, np.float32) / np.float32(55.0))
     straight = -57.0

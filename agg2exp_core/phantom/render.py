@@ -13,10 +13,12 @@ from scipy.spatial.transform import Rotation
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.phantom.canvas import Canvas
-from agg2exp_core.phantom.organs import draw_cavity, draw_lungs, draw_mediastinum, draw_trunk, heart_shape
+from agg2exp_core.phantom.lungs import draw_lungs
+from agg2exp_core.phantom.mediastinum import draw_mediastinum, heart_shape
 from agg2exp_core.phantom.patient import Patient, sample_patient
 from agg2exp_core.phantom.shapes import Space
 from agg2exp_core.phantom.skeleton import draw_skeleton
+from agg2exp_core.phantom.trunk import draw_cavity, draw_trunk
 from agg2exp_core.types import Grid
 
 POINT_SPREAD_MM = 1.0
@@ -101,4 +103,4 @@ def _scanned(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> NDAr
     sharp = gaussian_filter(canvas.hu, POINT_SPREAD_MM / spacing_mm)
     noise = gaussian_filter(rng.standard_normal(canvas.space.shape, np.float32), 0.5)
     noise *= np.float32(patient.noise_hu / noise.std())
-    return np.clip(np.rint(sharp + noise), -1024, 3071).astype(np.int16)
+    return np.asarray(np.clip(np.rint(sharp + noise), -1024, 3071), np.int16)

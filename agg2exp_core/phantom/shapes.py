@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,12 +79,10 @@ def profile(z: NDArray[np.floating], knots: Sequence[tuple[float, float]]) -> ND
     """Interpolate ``(z, value)`` knots without overshoot; constant beyond the ends."""
     at, values = np.array(sorted(knots), float).T
     table = np.linspace(at[0], at[-1], 256)
-    return np.interp(z, table, PchipInterpolator(at, values)(table)).astype(np.float32)
+    return np.asarray(np.interp(z, table, PchipInterpolator(at, values)(table)), np.float32)
 
 
-def ellipsoid(
-    space: Space, centre: Point, radii: Point, frame: NDArray[np.float64] | None = None
-) -> Field:
+def ellipsoid(space: Space, centre: Point, radii: Point, frame: NDArray[np.float64] | None = None) -> Field:
     """Return the signed distance to an ellipsoid (first order, exact on the surface).
 
     Parameters
@@ -137,7 +136,7 @@ def tube(
     sdf = np.full(space.shape, FAR_MM, np.float32)
     by = np.asarray(stretch)
     for line in lines:
-        for start, end in zip(line[:-1], line[1:], strict=True):
+        for start, end in pairwise(line):
             pad_mm = max(start[3], end[3]) * by.max() + reach_mm
             box = space.box(np.stack([start[:3], end[:3]]), float(pad_mm))
             along = (end[:3] - start[:3]) / by
@@ -194,7 +193,11 @@ class Oval:
         return tuple(profile(z, [(k[0], k[i]) for k in self.knots]) for i in (1, 2, 3))
 
     def _radius(
-        self, dx: NDArray[np.floating], dy: NDArray[np.floating], a: NDArray[np.float32], b: NDArray[np.float32]
+        self,
+        dx: NDArray[np.floating],
+        dy: NDArray[np.floating],
+        a: NDArray[np.float32],
+        b: NDArray[np.float32],
     ) -> NDArray[np.floating]:
         n = np.float32(self.power)
         return np.asarray(((np.abs(dx) / a) ** n + (np.abs(dy) / b) ** n) ** (-1 / n))

@@ -66,8 +66,7 @@ def _draw_spine(canvas: Canvas, patient: Patient) -> None:
     discs = intersection(bodies, 8.7 - from_middle)
     canvas.paint(discs, 95)
     canvas.paint(canal, 25, "background")
-    cord = np.sqrt(dx**2 + (dy + depth + 9) ** 2) - np.float32(5)
-    canvas.paint(cord, 42)
+    canvas.paint(to_canal - 5, 42)
 
 
 def _process_lines(patient: Patient) -> list[NDArray[np.float64]]:
@@ -109,17 +108,15 @@ def _cartilage_lines(patient: Patient) -> list[NDArray[np.float64]]:
     lines = []
     share = np.linspace(0, 1, 12)
     for side in SIDES:
+        joins = (0.0, 0.0)
         for rib in range(10):
-            end = _rib_path(patient, rib, 1.0)[-1]
-            angle, z = np.radians(RIB_END_DEG[rib]), end[2]
-            if rib < len(STERNAL_END_MM):
-                goal = np.radians(172.0), float(STERNAL_END_MM[rib])
-            else:
-                goal = joins
+            angle, z = np.radians(RIB_END_DEG[rib]), _rib_path(patient, rib, 1.0)[-1, 2]
+            at_sternum = rib < len(STERNAL_END_MM)
+            goal = (np.radians(172.0), STERNAL_END_MM[rib]) if at_sternum else joins
             angles = angle + share * (goal[0] - angle)
-            dip = 5 * np.sin(np.pi * share) if rib > 2 else 0 * share
+            dip = 5 * np.sin(np.pi * share) * (rib > 2)
             heights = z + share**1.4 * (goal[1] - z) - dip
-            joins = float(angles[5]), float(heights[5])
+            joins = float(angles[5]), float(heights[5])  # where the next one meets it, from the eighth on
             points = CAGE.points(angles, heights) * [side, 1, 1]
             lines.append(curve([(*point, 5.2) for point in points], step_mm=8))
     return lines
@@ -147,7 +144,7 @@ def _shoulder_girdle(space: Space) -> Field:
     blade = intersection(
         np.abs(CAGE.distance(space) - 15) - np.float32(3),
         (np.abs(space.z + 4) - np.float32(56)) * np.float32(0.7),
-        (38 - angle) * 1.8,
-        (angle - 58 - 0.28 * space.z) * 1.8,
+        (38 - angle) * np.float32(1.8),
+        (angle - 58 - 0.28 * space.z) * np.float32(1.8),
     )
     return union(tube(space, clavicles + spines, reach_mm=space.spacing_mm), blade.astype(np.float32))
