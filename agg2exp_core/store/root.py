@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -163,11 +164,18 @@ def locate(uri: str | Path) -> Root:
 
 @cache
 def _s3(endpoint: str | None, process: int) -> s3fs.S3FileSystem:
-    """Return the one connection pool of a process to an endpoint; it lives as long as the process."""
-    return s3fs.S3FileSystem(
+    """Return the one connection pool of a process to an endpoint, open until the process ends."""
+    filesystem = s3fs.S3FileSystem(
         asynchronous=True,
         use_listings_cache=False,
         skip_instance_cache=True,
         endpoint_url=endpoint,
         config_kwargs=_S3_CONFIG,
     )
+
+    def close() -> None:
+        if filesystem._s3 is not None and os.getpid() == process:
+            sync(filesystem._s3.close(), timeout=5)
+
+    atexit.register(close)
+    return filesystem

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -58,6 +60,12 @@ def test_an_s3_that_does_not_answer_is_refused_in_seconds(s3_uri, monkeypatch, b
     with pytest.raises(StoreError, match="AWS_ENDPOINT_URL"):
         open_store(f"s3://{bucket}/prefix", create=True)
     assert time.monotonic() - start < 10
+
+
+def test_a_process_ends_without_a_word_about_open_connections(s3_uri):
+    script = "import sys; from agg2exp_core.store import open_store; open_store(sys.argv[1], create=True)"
+    done = subprocess.run([sys.executable, "-c", script, s3_uri], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_a_newer_format_is_refused(store):
