@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-import click
+import typer
 
 from flows.exit_codes import DONE, INTERRUPTED, NOTHING, WRONG_USE
 
@@ -21,17 +21,14 @@ def run(arguments: list[str]) -> int:
     from flows.cli import app
 
     try:
-        code = app(args=arguments, prog_name="agg2exp", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return WRONG_USE
-    except click.ClickException as error:
+        code = app(args=arguments or ["--help"], prog_name="agg2exp", standalone_mode=False)
+    except typer.TyperException as error:
         return _fail(" ".join(error.format_message().split()))
     except Agg2ExpError as error:
         if "--debug" in arguments:
             raise
         return _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted: finished work is kept; run the same command again to go on")
         return INTERRUPTED
     except BrokenPipeError:

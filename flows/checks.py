@@ -9,8 +9,11 @@ from pathlib import Path
 from agg2exp_core.attribution import choose_classes, nearest
 from agg2exp_core.errors import ModelError, ScanError, UsageError
 from agg2exp_core.models import PACKAGED_MODELS, check_network
-from agg2exp_core.store import open_store
-from agg2exp_core.volumes import ScanRef, find_scans, read_nifti, safe_name, stem
+from agg2exp_core.store import check_name, open_store
+from agg2exp_core.volumes import ScanRef, find_scans, read_nifti
+from agg2exp_core.volumes.discovery import stem
+from agg2exp_core.volumes.names import safe_name
+from tasks.registering import register
 from tasks.resources import model_of, store_of
 from tasks.settings import ExplainSettings, Rejected, ScanJob
 
@@ -67,6 +70,7 @@ def plan(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -
     Agg2ExpError
         If the settings cannot be honoured; what is wrong with single scans is in the plan.
     """
+    check_name("label", settings.result_label)
     _check_regions(settings)
     if settings.model not in PACKAGED_MODELS and not Path(settings.model).exists():
         raise ModelError(
@@ -87,7 +91,6 @@ def plan(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -
             errors.append(error)
             rejected.append(Rejected(scan.scan_id, error.reason))
     if jobs:
-        store_of(settings.store)
         model = model_of(settings.model, settings.device)
         choose_classes(model, settings.classes)
         if model.n_channels != 1:
@@ -98,6 +101,7 @@ def plan(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -
                 remedy="use a model for single scans",
             )
         check_network(model)
+        register(store_of(settings.store), model, settings)
     return Plan(jobs, errors, rejected, settings)
 
 
@@ -130,7 +134,7 @@ def _unusable(scan: ScanRef) -> ScanError | None:
 
 
 def _free_name(path: str, taken: set[str]) -> str:
-    """A scan id for a path that holds no scan, told apart from those that do."""
+    """Return a scan id for a path that holds no scan, told apart from those that do."""
     name = safe_name(stem(Path(path)))
     while name in taken:
         name += "-unusable"

@@ -14,7 +14,6 @@ import typer
 app = typer.Typer(
     name="agg2exp",
     help="Explain 3D segmentation models: voxel attributions, and the regions that they lie in.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -146,9 +145,11 @@ def doctor(
     debug: Debug = False,
 ) -> int:
     """Check versions, devices, memory, folders and a store."""
-    from flows.doctor import print_checks, run_checks
+    from flows.doctor import exit_code, print_checks, run_checks
 
-    return print_checks(run_checks(store, state_dir=state, deep=deep))
+    checks = run_checks(store, state_dir=state, deep=deep)
+    print_checks(checks)
+    return exit_code(checks)
 
 
 @app.command()

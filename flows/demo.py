@@ -14,8 +14,8 @@ SEED = 2025
 
 def run_demo(out: Path, n_scans: int, n_samples: int, state: Path | None) -> int:
     """Make a cohort of phantoms, explain it with SmoothGrad, say where the results are."""
-    from agg2exp_core.report import matrix_table
     from agg2exp_core.phantom import write_cohort
+    from agg2exp_core.report import matrix_table
     from agg2exp_core.store import open_store
 
     with console.status(f"making {n_scans} synthetic scans"):

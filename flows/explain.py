@@ -9,44 +9,14 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from agg2exp_core.attribution import choose_classes
-from agg2exp_core.store import Store
-from agg2exp_core.types import SegmentationModel
 from tasks.attribute import attribute_classes, missing_classes
 from tasks.cohort import reduce_cohort
 from tasks.importance import add_regions, reduce_scan
 from tasks.publish import publish
+from tasks.registering import register
 from tasks.resources import model_of, store_of
 from tasks.segment import segment
 from tasks.settings import ExplainSettings, Rejected, RunSummary, ScanJob, ScanOutcome, reason_of
-
-
-def register(store: Store, model: SegmentationModel, settings: ExplainSettings) -> None:
-    """Say in the store which model and which method its results are of.
-
-    Raises
-    ------
-    StoreError
-        If it holds another model, or other parameters under the label.
-    """
-    store.register_model(
-        {
-            "name": model.name,
-            "fingerprint": model.fingerprint,
-            "class_names": list(model.class_names),
-            "n_channels": model.n_channels,
-            "windows": {
-                "shape": list(model.windows.shape),
-                "overlap": model.windows.overlap,
-                "blend": model.windows.blend,
-                "sigma_scale": model.windows.sigma_scale,
-            },
-            "preprocessing": dict(model.preprocessing.describe()),
-        }
-    )
-    recipe = settings.recipe
-    store.register_label(
-        settings.result_label, recipe["method"], {**recipe["params"], "seed": recipe["seed"]}
-    )
 
 
 def _scan_run_name() -> str:

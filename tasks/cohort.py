@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 from prefect import task
 
-from agg2exp_core.importance import global_importance
+from agg2exp_core.importance import global_importance, stack_scans
 from agg2exp_core.store import Store
 from tasks.resources import store_of
 from tasks.retrying import RETRYING
@@ -22,7 +22,6 @@ def reduce_cohort(store: str, label: str) -> int:
     opened = store_of(store)
     rows = _rows(opened, label)
     if rows:
-        scans = xr.IndexVariable("scan", list(rows))
-        local = xr.concat(list(rows.values()), dim=scans, join="outer", data_vars="all", coords="minimal")
+        local = stack_scans(rows)
         opened.write_importance(label, local, global_importance(local))
     return len(rows)

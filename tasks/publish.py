@@ -70,7 +70,8 @@ def _figures(
         ReportFigure(
             "Which classes lean on which",
             to_png(semantic_graph(classes, title="The three largest contributions to each class")),
-            "An arrow leads from a region to a class whose attribution lies in it; the background is left out.",
+            "An arrow leads from a region to a class whose attribution lies in it; "
+            "the background is left out.",
         ),
     )
     scan_id = next((o.scan_id for o in summary.outcomes if o.status == "done"), None)

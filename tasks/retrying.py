@@ -13,11 +13,14 @@ from prefect.tasks import exponential_backoff
 from agg2exp_core.errors import Agg2ExpError
 
 _PASSING = (OSError, BotoCoreError, ClientError, torch.OutOfMemoryError)
+_LASTING = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 def may_pass(error: BaseException) -> bool:
     """Say whether an error can be gone at the next try: storage, network, memory of the device."""
-    return isinstance(error, _PASSING) and not isinstance(error, Agg2ExpError | FileNotFoundError)
+    if isinstance(error, Agg2ExpError):
+        return error.__cause__ is not None and may_pass(error.__cause__)
+    return isinstance(error, _PASSING) and not isinstance(error, _LASTING)
 
 
 async def _worth_retrying(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:

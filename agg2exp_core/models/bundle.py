@@ -40,7 +40,7 @@ def load_bundle(folder: Path, device: torch.device) -> SegmentationModel:
     """
     config = _read_configs(folder)
     metadata = _read_metadata(folder / "configs" / "metadata.json")
-    parser = ConfigParser(config)
+    parser = ConfigParser(config | {"preprocessing": _without_readers(config["preprocessing"])})
     parser["bundle_root"] = str(folder)
     parser["device"] = device
     try:
@@ -76,6 +76,24 @@ def load_bundle(folder: Path, device: torch.device) -> SegmentationModel:
         ),
         device=device,
         name=str(metadata.get("name", folder.name)),
+    )
+
+
+def _without_readers(preprocessing: Any) -> Any:
+    """Leave out what reads the file: the scan comes read, and the readers ask for codecs."""
+    if isinstance(preprocessing, Mapping) and isinstance(preprocessing.get("transforms"), list):
+        kept = [step for step in preprocessing["transforms"] if not _reads(step)]
+        return {**preprocessing, "transforms": kept}
+    return preprocessing
+
+
+def _reads(step: Any) -> bool:
+    target = str(step.get("_target_", "")) if isinstance(step, Mapping) else ""
+    return target.rpartition(".")[2] in (
+        "LoadImage",
+        "LoadImaged",
+        "EnsureChannelFirst",
+        "EnsureChannelFirstd",
     )
 
 
@@ -115,7 +133,7 @@ def _read_metadata(path: Path) -> Mapping[str, Any]:
 def _parse(parser: ConfigParser, key: str, folder: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # readers and codecs that the bundle names and we do not use
+            warnings.simplefilter("ignore")  # MONAI announces changes of its defaults
             return parser.get_parsed_content(key)
     except Exception as error:  # a bundle's expressions raise whatever they like
         cause: BaseException = error
