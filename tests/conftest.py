@@ -1,9 +1,12 @@
 """Fixtures that every test may use."""
 
+import itertools
 import os
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +16,31 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("AGG2EXP_TEST_DATA names no folder of real scans and models")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint():
+    """Address of an S3 server in this process."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+_BUCKETS = (f"bucket-{n}" for n in itertools.count())
+
+
+@pytest.fixture
+def s3_uri(s3_endpoint, monkeypatch):
+    """Place for a store in an empty bucket."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = next(_BUCKETS)
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/some/prefix"
