@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import Agg2ExpError, UsageError
 from agg2exp_core.labels import THORAX_CLASSES
 from agg2exp_core.models import load_model
 from agg2exp_core.prediction import predict
@@ -32,9 +32,9 @@ THORAX_PHANTOM: Mapping[str, Any] = {
             "spatial_dims": 3,
             "in_channels": 1,
             "out_channels": len(THORAX_CLASSES),
-            "channels": [8, 16, 32, 64],
+            "channels": [24, 48, 80, 112],
             "strides": [2, 2, 2],
-            "num_res_units": 1,
+            "num_res_units": 0,
             "norm": "batch",
         },
     },
@@ -46,7 +46,7 @@ THORAX_PHANTOM: Mapping[str, Any] = {
 }
 """The description of the shipped model."""
 
-TRAINING_SEEDS = range(100_000, 100_064)
+TRAINING_SEEDS = range(100_000, 100_048)
 UNSEEN_SEEDS = range(200_000, 200_008)
 
 
@@ -91,17 +91,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--out", type=Path, metavar="FOLDER", help="train, and write the model here")
     task.add_argument("--evaluate", type=Path, metavar="FOLDER", help="print the Dice of the model here")
-    parser.add_argument("--steps", type=int, default=1000, help="updates of the weights (default 1000)")
+    parser.add_argument("--steps", type=int, default=1500, help="updates of the weights (default 1500)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, patches and augmentation")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU; part of what is repeatable")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    if options.evaluate is not None:
-        _print_scores(options.evaluate)
-    else:
-        shape = THORAX_PHANTOM["windows"]["shape"]
-        settings = TrainingSettings((shape[0], shape[1], shape[2]), options.steps, 2, 1e-2, seed=options.seed)
-        _make(options.out, settings)
+    try:
+        if options.evaluate is not None:
+            _print_scores(options.evaluate)
+        else:
+            x, y, z = THORAX_PHANTOM["windows"]["shape"]
+            _make(options.out, TrainingSettings((x, y, z), options.steps, 2, 1e-2, seed=options.seed))
+    except Agg2ExpError as error:
+        parser.exit(2, f"error: {error}\n")
 
 
 if __name__ == "__main__":

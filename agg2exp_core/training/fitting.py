@@ -11,7 +11,7 @@ import monai.networks.nets
 import torch
 import yaml
 from monai.losses.dice import DiceCELoss
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.training.examples import Example, draw_batch
@@ -117,8 +117,7 @@ def save_model(folder: str | Path, description: Mapping[str, Any], network: torc
     """Write ``model.yaml`` and its weights, which `agg2exp_core.models.load_model` reads."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {k: v.cpu().contiguous() for k, v in network.state_dict().items()}, folder / description["weights"]
-    )
+    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    (folder / description["weights"]).write_bytes(save(weights))
     text = yaml.safe_dump(dict(description), sort_keys=False, default_flow_style=None, width=100)
     (folder / "model.yaml").write_text(text)

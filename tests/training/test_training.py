@@ -1,6 +1,7 @@
 """Training of a tiny network on tiny scans: it learns, it repeats, it can be saved and scored."""
 
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from agg2exp_core.training import (
     save_model,
     train,
 )
-from agg2exp_core.training.__main__ import THORAX_PHANTOM, TRAINING_SEEDS, UNSEEN_SEEDS
+from agg2exp_core.training.__main__ import THORAX_PHANTOM, TRAINING_SEEDS, UNSEEN_SEEDS, main
 from agg2exp_core.volumes import CTPreprocessing
 
 TINY = {
@@ -155,12 +156,27 @@ def test_settings_that_make_no_sense_are_refused(wrong):
         TrainingSettings(**wrong)
 
 
+@pytest.mark.parametrize("arguments", [["--out", "m", "--steps", "0"], ["--evaluate", "nowhere"], []])
+def test_wrong_use_of_the_command_is_one_line(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
 class TestShippedModel:
     def test_it_is_as_described(self):
         model = load_model("thorax_phantom", device="cpu")
         assert model.class_names == THORAX_CLASSES
         assert list(model.windows.shape) == THORAX_PHANTOM["windows"]["shape"]
         assert not set(TRAINING_SEEDS) & set(UNSEEN_SEEDS)
+
+    def test_its_description_is_what_the_command_writes(self):
+        folder = files("agg2exp_core.data") / "thorax_phantom"
+        assert yaml.safe_load((folder / "model.yaml").read_text()) == THORAX_PHANTOM
+        assert len((folder / "model.safetensors").read_bytes()) < 3e6
 
     def test_it_segments_an_unseen_phantom(self):
         model = load_model("thorax_phantom", device="cpu")
