@@ -70,4 +70,3 @@ def reporting(scan_id: str, stage: str) -> Iterator[Callable[[int, int], None]]:
             shown = now
 
     yield report
-    announce(scan_id, stage, 1.0)

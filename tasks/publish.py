@@ -60,7 +60,7 @@ def _figures(
         "heat_map",
         ReportFigure(
             "Importance of each region for each class",
-            to_png(heat_map(overall["mean"], title=f"Mean over {summary.n_cohort} scans")),
+            to_png(heat_map(overall["mean"], title=_over_scans(summary.n_cohort))),
             "A row explains one class; its cells say in which regions the attribution lies. "
             "Rows sum to one over the model's own classes.",
         ),
@@ -173,9 +173,13 @@ def _show_matrix(summary: RunSummary, overall: xr.Dataset, picture: ReportFigure
         key=artifact_key("heat-map", summary.label),
         description=f"{summary.label}: importance of regions for classes",
         markdown=f"# {picture.caption}\n\n![{picture.caption}](data:image/png;base64,{image})\n\n"
-        f"{picture.explanation} {summary.n_cohort} scans.",
+        f"{picture.explanation} {_over_scans(summary.n_cohort)}.",
     )
 
 
 def _number(value: float) -> float | str:
     return round(value, 4) if np.isfinite(value) else "absent"
+
+
+def _over_scans(n: int) -> str:
+    return "One scan" if n == 1 else f"Mean over {n} scans"

@@ -1,0 +1,1 @@
+"""Figures about the project, each printed by a command: ``python -m benchmarks.NAME``."""
