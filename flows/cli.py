@@ -62,7 +62,9 @@ def explain(
     classes_per_task: Annotated[
         int | None, typer.Option("--classes-per-task", min=1, help="Classes per task run; all by default.")
     ] = None,
-    window_batch: Annotated[int, typer.Option("--window-batch", min=1, help="Windows per pass.")] = 1,
+    window_batch: Annotated[
+        int | None, typer.Option("--window-batch", min=1, help="Windows per pass; by default what fits.")
+    ] = None,
     device: Device = "auto",
     state: State = None,
     debug: Debug = False,
@@ -155,7 +157,7 @@ def doctor(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("demo"),
-    n_scans: Annotated[int, typer.Option("--scans", min=1, help="Phantoms to make.")] = 4,
+    n_scans: Annotated[int, typer.Option("--scans", min=2, help="Phantoms to make.")] = 4,
     n_samples: Annotated[int, typer.Option("--samples", min=1, help="Noisy copies for SmoothGrad.")] = 3,
     state: State = None,
     debug: Debug = False,

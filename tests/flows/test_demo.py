@@ -1,4 +1,4 @@
-"""The demo, on one scan."""
+"""The demo, on two scans."""
 
 import pytest
 import xarray as xr
@@ -10,7 +10,7 @@ from flows.__main__ import run
 @pytest.mark.usefixtures("prefect_server")
 def test_the_demo_explains_every_class_and_says_what_to_open(tmp_path, capsys):
     out = tmp_path / "demo"
-    assert run(["demo", "--out", str(out), "--scans", "1", "--samples", "1"]) == 0
+    assert run(["demo", "--out", str(out), "--scans", "2", "--samples", "1"]) == 0
     shown = capsys.readouterr().out
     assert f"file://{out}/store/report/index.html" in shown
     assert "costal cartilages" in shown
