@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
+from agg2exp_core.execution import fitting_windows, require_bytes
 from agg2exp_core.types import Prediction, Scan, SegmentationModel, Shape3
 from agg2exp_core.windows import Tiling
 
@@ -61,8 +64,17 @@ def sliding_logits(
     return tiling.crop(stitched)
 
 
+def prediction_bytes(model: SegmentationModel, padded_shape: Shape3) -> int:
+    """Return the memory of a prediction's volumes: stitched logits, and what is read off them."""
+    n_logits = model.n_classes + model.n_channels + 4  # the image; N, own logit, log total, probability
+    index_bytes = 8
+    return math.prod(padded_shape) * (n_logits * model.dtype.itemsize + index_bytes)
+
+
 @torch.no_grad()
-def predict(model: SegmentationModel, scan: Scan | torch.Tensor, *, window_batch: int = 1) -> Prediction:
+def predict(
+    model: SegmentationModel, scan: Scan | torch.Tensor, *, window_batch: int | None = None
+) -> Prediction:
     """Segment a scan with the whole sliding-window model (Eq. 1).
 
     Parameters
@@ -71,15 +83,29 @@ def predict(model: SegmentationModel, scan: Scan | torch.Tensor, *, window_batch
         The model.
     scan : Scan or torch.Tensor of shape [C, X, Y, Z]
         The preprocessed scan.
-    window_batch : int
-        Windows per pass of the network.
+    window_batch : int, optional
+        Windows per pass of the network, at most; by default what fits.
 
     Returns
     -------
     Prediction
         One label map for the whole scan, and each voxel's own logit and probability.
+
+    Raises
+    ------
+    ModelError
+        If the channels are not the model's, or the logits of the scan do not fit in memory.
     """
-    logits = sliding_logits(model, scan, window_batch=window_batch)  # [L, X, Y, Z]
+    image = as_image(model, scan)
+    shape = Tiling(model.windows, spatial_shape(image)).padded_shape
+    require_bytes(
+        model,
+        n_bytes=prediction_bytes(model, shape),
+        purpose=f"a scan of {' x '.join(map(str, shape))} voxels with {model.n_classes} classes",
+    )
+    logits = fitting_windows(  # [L, X, Y, Z]
+        model, window_batch, lambda n: sliding_logits(model, image, window_batch=n)
+    )
     own_logit, labels = logits.max(dim=0)
     log_total = torch.stack([torch.logsumexp(plane, dim=0) for plane in logits.unbind(1)])
     label_type = np.uint8 if model.n_classes <= 256 else np.uint16

@@ -70,8 +70,8 @@ class ExplainSettings:
         Extra regions, as for `agg2exp_core.volumes.load_rois`.
     classes_per_task : int or None
         Classes per task run; None for all in one.
-    window_batch : int
-        Windows per pass of the network.
+    window_batch : int or None
+        Windows per pass of the network, at most; None for what fits.
     """
 
     store: str
@@ -85,7 +85,7 @@ class ExplainSettings:
     rois: str | None = None
     roi_names: str | None = None
     classes_per_task: int | None = None
-    window_batch: int = 1
+    window_batch: int | None = None
 
     @property
     def attribution_method(self) -> Method:

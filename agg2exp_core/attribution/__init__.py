@@ -6,22 +6,26 @@ model, `aggregation` says what number of a class is explained.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from agg2exp_core.attribution.aggregation import Clean, choose_aggregation
-from agg2exp_core.attribution.engine import Execution, Problem, Progress
+from agg2exp_core.attribution.engine import Problem, Progress
+from agg2exp_core.attribution.method import Explained, Method
 from agg2exp_core.attribution.registry import (
     METHODS,
-    Method,
     is_default,
     make_method,
     nearest,
     parameters,
 )
 from agg2exp_core.errors import UsageError
+from agg2exp_core.execution import Execution, fit_classes, fit_windows, halve_windows
 from agg2exp_core.prediction import as_image, predict, spatial_shape
 from agg2exp_core.types import ClassAttribution, Mask, Prediction, Scan, SegmentationModel
 from agg2exp_core.windows import Tiling
@@ -93,7 +97,8 @@ def attribute(
     roi : ndarray of bool, shape [X, Y, Z], optional
         The mask of ``aggregation="roi"``, explained in place of the predicted ones.
     execution : Execution, optional
-        How the work is cut; also as ``window_batch`` and ``class_batch``.
+        How the work is cut; also as ``window_batch`` and ``class_batch``. Whatever is asked, what
+        runs out of memory is done again with less at once.
     progress : callable
         Called with the number of window batches done and their total, for each group of classes.
     **params
@@ -112,7 +117,7 @@ def attribute(
         If the scan's channels are not the model's.
     """
     if execution is None:
-        execution = Execution(params.pop("window_batch", 1), params.pop("class_batch", None))
+        execution = Execution(params.pop("window_batch", None), params.pop("class_batch", None))
     if isinstance(method, str):
         method = make_method(method, params)
     indices = choose_classes(model, classes)
@@ -127,18 +132,40 @@ def attribute(
         tiling=tiling,
         clean=Clean.of(prediction, roi, tiling, image),
         aggregation=aggregation,
-        execution=execution,
         noise_address=(seed, scan.scan_id if isinstance(scan, Scan) else ""),
         progress=progress,
     )
-    present = frozenset().union(*problem.cotangents(image).present)
-    return _explain(problem, method, [c for c in indices if c in present])
+    present = problem.clean.present
+    return _explain(problem, method, [c for c in indices if c in present], execution)
 
 
-def _explain(problem: Problem, method: Method, indices: Sequence[int]) -> Iterator[ClassAttribution]:
-    group = problem.execution.class_batch or max(len(indices), 1)
-    single = problem.image.shape[0] == 1
-    for start in range(0, len(indices), group):
-        for c, values, info in method.explain(problem, indices[start : start + group]):
-            array = (values[0] if single else values).cpu().numpy()
-            yield ClassAttribution(problem.model.class_names[c], array, info)
+def _explain(
+    problem: Problem, method: Method, indices: Sequence[int], execution: Execution
+) -> Iterator[ClassAttribution]:
+    """Explain group by group; what runs out of memory starts anew with less at once.
+
+    Nothing of a group that failed is kept, so that a result has the bits of the batch that fitted.
+    """
+    model, waiting = problem.model, list(indices)
+    class_bytes = math.prod(problem.tiling.padded_shape) * model.n_channels * model.dtype.itemsize
+    n_classes = fit_classes(model, execution.class_batch, class_bytes, len(waiting))
+    while waiting:
+        n_windows = fit_windows(model, execution.window_batch)
+        try:
+            for explained in method.explain(replace(problem, window_batch=n_windows), waiting[:n_classes]):
+                yield _as_class_attribution(problem, explained)
+                waiting.remove(explained[0])
+            continue
+        except torch.OutOfMemoryError:
+            if n_windows == 1 and n_classes == 1:
+                raise
+        if n_windows > 1:
+            halve_windows(model, n_windows)
+        else:
+            n_classes = max(n_classes // 2, 1)
+
+
+def _as_class_attribution(problem: Problem, explained: Explained) -> ClassAttribution:
+    c, values, info = explained
+    array = np.asarray((values[0] if problem.image.shape[0] == 1 else values).cpu())
+    return ClassAttribution(problem.model.class_names[c], array, info)

@@ -98,6 +98,13 @@ class Clean:
             windows=tiling.windows,
         )
 
+    @property
+    def present(self) -> frozenset[int]:
+        """The classes that have a voxel to explain; with a mask in their place, all of them."""
+        if self.roi is not None:
+            return frozenset(range(self.n_classes)) if bool(self.roi.any()) else frozenset()
+        return frozenset(torch.unique(self.labels[self.labels >= 0]).tolist())
+
     def per_class(self, values: torch.Tensor) -> torch.Tensor:
         """Sum ``[*padded scan]`` over the voxels of each class, float64 ``[L]``."""
         inside = self.labels >= 0

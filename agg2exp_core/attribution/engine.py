@@ -22,22 +22,6 @@ Progress = Callable[[int, int], None]
 """Called with the number of window batches done and their total."""
 
 
-@dataclass(frozen=True)
-class Execution:
-    """How the work is cut; no result depends on it beyond rounding.
-
-    Parameters
-    ----------
-    window_batch : int
-        Windows per pass of the network.
-    class_batch : int or None
-        Classes whose attributions are held at once; None for all that are asked.
-    """
-
-    window_batch: int = 1
-    class_batch: int | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class Problem:
     """One scan, one model, one aggregation: what a method is asked to explain.
@@ -54,8 +38,8 @@ class Problem:
         The masks, fixed.
     aggregation : Aggregation
         How logits become one number a class.
-    execution : Execution
-        How the work is cut.
+    window_batch : int
+        Windows per pass of the network.
     noise_address : tuple
         The seed and the scan's id: where its noise comes from.
     progress : callable
@@ -67,7 +51,7 @@ class Problem:
     tiling: Tiling
     clean: Clean
     aggregation: Aggregation
-    execution: Execution
+    window_batch: int = 1
     noise_address: tuple[object, ...] = ()
     progress: Progress = lambda done, total: None
 
@@ -91,7 +75,7 @@ class Problem:
         """Logit of each voxel's class of the clean scan, ``[*padded scan]``."""
         padded = self.tiling.pad(image)
         stitched = padded.new_zeros(self.tiling.padded_shape)
-        for batch in self.tiling.batches(self.execution.window_batch):
+        for batch in self.tiling.batches(self.window_batch):
             logits = self.model.logits(self.tiling.gather(padded, batch))  # [B, L, *window]
             for i, of_window in zip(batch, logits, strict=True):
                 window = self.tiling.windows[i]
@@ -102,7 +86,7 @@ class Problem:
     @property
     def n_batches(self) -> int:
         """The number of window batches over the scan."""
-        return math.ceil(len(self.tiling.windows) / self.execution.window_batch)
+        return math.ceil(len(self.tiling.windows) / self.window_batch)
 
     @torch.no_grad()
     def outputs(self, image: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
@@ -110,7 +94,7 @@ class Problem:
         cotangents = self.cotangents(image)
         padded = self.tiling.pad(image)
         totals = torch.zeros(len(classes), dtype=torch.float64)
-        for batch in self.tiling.batches(self.execution.window_batch):
+        for batch in self.tiling.batches(self.window_batch):
             if not any(cotangents.present[i].intersection(classes) for i in batch):
                 continue
             logits = self.model.logits(self.tiling.gather(padded, batch))
@@ -155,7 +139,7 @@ class Problem:
         """
         cotangents = self.cotangents(image)
         padded = self.tiling.pad(image)
-        for batch in self.tiling.batches(self.execution.window_batch):
+        for batch in self.tiling.batches(self.window_batch):
             wanted = [[k for k, c in enumerate(classes) if c in cotangents.present[i]] for i in batch]
             n_rounds = max(map(len, wanted))
             if n_rounds == 0:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 
+from agg2exp_core.attribution.aggregation import parse_aggregation
 from agg2exp_core.attribution.engine import Problem
+from agg2exp_core.attribution.method import Explained, Geometry, Passes
 from agg2exp_core.attribution.noise import standard_normal
 from agg2exp_core.errors import UsageError
-
-Explained = tuple[int, torch.Tensor, dict[str, Any]]
-"""Class index, attribution ``[C, X, Y, Z]``, and what the method says about it."""
 
 
 def _at_least(name: str, value: float, least: float) -> None:
@@ -43,6 +42,12 @@ def _path_integral(
     return problem.tiling.crop(total)
 
 
+def _gradient_passes(geometry: Geometry, aggregation: str) -> Passes:
+    """Return the passes of a gradient of all classes, and of the logits where those choose the mask."""
+    n = geometry.n_windows
+    return Passes(n if parse_aggregation(aggregation).linear else 2 * n, n * geometry.n_explained)
+
+
 @dataclass(frozen=True)
 class VanillaGradient:
     """The gradient of the aggregated output (Eq. 3).
@@ -61,6 +66,10 @@ class VanillaGradient:
         """Yield the attribution of each class."""
         total = _path_integral(problem, classes, iter([(problem.image, 1.0)]), 1)
         yield from ((c, values, {}) for c, values in zip(classes, total, strict=True))
+
+    def passes(self, geometry: Geometry) -> Passes:
+        """Return the window passes of a scan, at most."""
+        return _gradient_passes(geometry, self.aggregation)
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,10 @@ class SmoothGrad:
         """Yield the attribution of each class."""
         total = _path_integral(problem, classes, self._samples(problem), self.n_samples)
         yield from ((c, values, {}) for c, values in zip(classes, total, strict=True))
+
+    def passes(self, geometry: Geometry) -> Passes:
+        """Return the window passes of a scan, at most."""
+        return _gradient_passes(geometry, self.aggregation).times(self.n_samples)
 
     def _samples(self, problem: Problem) -> Iterator[tuple[torch.Tensor, float]]:
         image = problem.image
@@ -172,3 +185,8 @@ class IntegratedGradients:
             missing = float(values.double().sum()) - wanted
             residual = abs(missing / wanted) if wanted else None
             yield c, values, {"output_difference": wanted, "completeness_residual": residual}
+
+    def passes(self, geometry: Geometry) -> Passes:
+        """Return the window passes of a scan, at most: the path's, and those of its two ends."""
+        at_a_point = _gradient_passes(geometry, self.aggregation)
+        return at_a_point.times(self.n_steps).plus(Passes(2 * at_a_point.forward))

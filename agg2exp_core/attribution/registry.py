@@ -5,34 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from agg2exp_core.attribution.aggregation import parse_aggregation
-from agg2exp_core.attribution.engine import Problem
-from agg2exp_core.attribution.gradient import (
-    Explained,
-    IntegratedGradients,
-    SmoothGrad,
-    VanillaGradient,
-)
+from agg2exp_core.attribution.gradient import IntegratedGradients, SmoothGrad, VanillaGradient
+from agg2exp_core.attribution.method import Method
 from agg2exp_core.errors import UsageError
-
-
-class Method(Protocol):
-    """A frozen dataclass whose fields are the method's parameters."""
-
-    name: ClassVar[str]
-    random: ClassVar[bool]
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def aggregation(self) -> str:
-        """How the logits of a class become one number."""
-
-    def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
-        """Yield class index, attribution ``[C, X, Y, Z]`` and information of each class."""
-
 
 METHODS: dict[str, type[Method]] = {
     method.name: method for method in (VanillaGradient, SmoothGrad, IntegratedGradients)

@@ -1,0 +1,94 @@
+"""What one window costs on a device: seconds and bytes, measured."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from agg2exp_core.types import SegmentationModel
+
+_N_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class WindowCost:
+    """The cost of passing one window through a network.
+
+    Parameters
+    ----------
+    forward_seconds, backward_seconds : float
+        Median wall time of a forward pass, and of one backward pass for one class.
+    n_bytes : int
+        Memory of a forward and a backward pass on top of the weights.
+    """
+
+    forward_seconds: float
+    backward_seconds: float
+    n_bytes: int
+
+
+def measure_window(model: SegmentationModel) -> WindowCost:
+    """Pass one window of noise forward and backward, once to warm up and three times for the clock.
+
+    Notes
+    -----
+    On a GPU the bytes are the allocator's own peak. Elsewhere they are the tensors that the graph
+    holds for the backward pass, and three times the largest of them for what lives while an
+    operation runs: its input's and output's gradients and its own workspace.
+    """
+    shape = (1, model.n_channels, *model.windows.shape)
+    window = torch.rand(shape, device=model.device, dtype=model.dtype)
+    n_bytes = _peak_bytes(model, window)
+    forward, backward = [], []
+    for _ in range(_N_REPEATS):
+        with torch.no_grad():
+            forward.append(_seconds(model, lambda: model.logits(window)))
+        with torch.enable_grad():
+            inputs = window.clone().requires_grad_()
+            logits = model.logits(inputs)
+            upstream = torch.zeros_like(logits)
+            upstream[:, 0] = 1
+            _synchronize(model.device)
+            backward.append(_seconds(model, lambda: torch.autograd.grad(logits, inputs, upstream)))  # noqa: B023
+    return WindowCost(statistics.median(forward), statistics.median(backward), n_bytes)
+
+
+def _seconds(model: SegmentationModel, work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    _synchronize(model.device)
+    return time.perf_counter() - started
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_bytes(model: SegmentationModel, window: torch.Tensor) -> int:
+    on_gpu = model.device.type == "cuda"
+    if on_gpu:
+        before = torch.cuda.memory_allocated(model.device)
+        torch.cuda.reset_peak_memory_stats(model.device)
+    weights = {p.untyped_storage().data_ptr() for p in model.network.parameters()}
+    held: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            held[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        inputs = window.clone().requires_grad_()
+        logits = model.logits(inputs)
+        torch.autograd.grad(logits, inputs, torch.ones_like(logits))
+    if on_gpu:
+        return int(torch.cuda.max_memory_allocated(model.device) - before)
+    logit_bytes = logits.nbytes
+    largest = max([*held.values(), logit_bytes])
+    return sum(held.values()) + 2 * logit_bytes + 3 * largest
