@@ -14,6 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def random_bits(n: int, *address: object) -> NDArray[np.uint64]:
+    """Return `n` words of 64 random bits for an address (Philox-4x64, Salmon et al. 2011)."""
+    digest = hashlib.sha256(repr(address).encode()).digest()
+    return np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)).random_raw(n)
+
+
 def standard_normal(shape: Sequence[int], *address: object) -> NDArray[np.float32]:
     """Return standard normal noise for an address such as ``(seed, scan_id, sample)``.
 
@@ -27,11 +33,10 @@ def standard_normal(shape: Sequence[int], *address: object) -> NDArray[np.float3
     Returns
     -------
     ndarray of float32
-        Box-Muller transform of Philox-4x64 bits (Salmon et al. 2011).
+        Box-Muller transform of `random_bits`.
     """
-    digest = hashlib.sha256(repr(address).encode()).digest()
     n = math.prod(shape)
-    bits = np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)).random_raw((n + 1) // 2)
+    bits = random_bits((n + 1) // 2, *address)
     halves = bits.view(np.uint32).reshape(-1, 2)  # [n / 2, 2]
     uniform = (halves.astype(np.float64) + 0.5) * 2.0**-32  # strictly inside (0, 1)
     radius = np.sqrt(-2 * np.log(uniform[:, 0]))

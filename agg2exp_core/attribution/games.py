@@ -1,0 +1,207 @@
+"""The aggregated outputs as a game over supervoxels, one small game per window.
+
+``f_hat_c(x_S) = sum_w <(I / N) u_c, net_c(x_S restricted to w)>`` where x_S is the scan with the
+supervoxels outside S set to the baseline. With a linear aggregation `u_c` is fixed, so every term
+depends on the voxels of one window alone: on the players that meet it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agg2exp_core.attribution.coalitions import Coalitions, Values
+from agg2exp_core.attribution.engine import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedScan:
+    """A scan whose supervoxels are on (themselves) or off (the baseline), padded.
+
+    Parameters
+    ----------
+    problem : Problem
+        Model, windows, masks and the clean scan; its aggregation is linear.
+    image, start : torch.Tensor, shape [C, *padded scan]
+        The clean scan and its baseline; alike in the padding.
+    supervoxels : torch.Tensor of integers, shape [*padded scan]
+        Id of each voxel's player.
+    n_ids : int
+        One more than the largest id.
+    """
+
+    problem: Problem
+    image: torch.Tensor
+    start: torch.Tensor
+    supervoxels: torch.Tensor
+    n_ids: int
+
+    @classmethod
+    def of(cls, problem: Problem, supervoxels: torch.Tensor, start: torch.Tensor) -> MaskedScan:
+        """Pad a problem's scan and its baseline ``[C, X, Y, Z]``."""
+        pad = problem.tiling.pad
+        return cls(problem, pad(problem.image), pad(start), supervoxels, int(supervoxels.max()) + 1)
+
+    @cached_property
+    def n_voxels(self) -> torch.Tensor:
+        """Voxels of each id ``[n_ids]``."""
+        return torch.bincount(self.supervoxels[self.supervoxels >= 0], minlength=self.n_ids)
+
+    @cached_property
+    def players(self) -> NDArray[np.int64]:
+        """Ids that can make a difference: some voxel is not the baseline's already."""
+        return _players(self.image, self.start, self.supervoxels)
+
+    def windows(self, classes: Sequence[int]) -> list[WindowGame]:
+        """Return the games of the windows that matter: a voxel of the classes, and a player."""
+        present = self.problem.cotangents(self.problem.image).present
+        needed = [i for i, there in enumerate(present) if there.intersection(classes)]
+        games = (WindowGame(self, i, _players(*self.inside(i))) for i in needed)
+        return [game for game in games if len(game.players)]
+
+    def inside(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return image, baseline and supervoxels in a window."""
+        window = self.problem.tiling.windows[index]
+        return self.image[:, *window], self.start[:, *window], self.supervoxels[window]
+
+    @cached_property
+    def shared_blank(self) -> torch.Tensor | None:
+        """Logits ``[1, L, *window]`` of a window that is all baseline, if all such windows are alike."""
+        flat = self.start.flatten(1)
+        if bool((flat.amin(1) != flat.amax(1)).any()):
+            return None
+        window = self.problem.tiling.windows[0]
+        with torch.no_grad():
+            return self.problem.model.logits(self.start[None, :, *window])
+
+    @property
+    def n_shared_passes(self) -> int:
+        """1 if the all-baseline window is evaluated once for all windows, else 0."""
+        return int(self.shared_blank is not None)
+
+
+def _players(image: torch.Tensor, start: torch.Tensor, supervoxels: torch.Tensor) -> NDArray[np.int64]:
+    """Return the ids with a voxel at which image and baseline differ."""
+    ids: NDArray[np.int64] = torch.unique(supervoxels[(image != start).any(dim=0)]).long().cpu().numpy()
+    return ids
+
+
+@dataclass(frozen=True, eq=False)
+class WindowGame:
+    """What one window adds to the aggregated outputs, as a game of the players that meet it.
+
+    Parameters
+    ----------
+    scan : MaskedScan
+        The scan.
+    index : int
+        Of the window in its tiling.
+    players : ndarray of int64, shape [k]
+        Ids in ascending order. One whose voxels here are the baseline's already makes no
+        difference here, and is left out.
+    """
+
+    scan: MaskedScan
+    index: int
+    players: NDArray[np.int64]
+
+    @property
+    def classes(self) -> frozenset[int]:
+        """The classes with a cotangent in this window."""
+        return self.scan.problem.cotangents(self.scan.image).present[self.index]
+
+    def n_passes(self, coalitions: Coalitions) -> int:
+        """Return the passes that distinct coalitions take, a shared blank window not counted."""
+        return len(coalitions) - self.scan.n_shared_passes * int((~coalitions.any(axis=1)).sum())
+
+    @torch.no_grad()
+    def values(self, coalitions: Coalitions, on_pass: Callable[[int], None]) -> Values:
+        """Return the window's part of the aggregated outputs of all classes.
+
+        Parameters
+        ----------
+        coalitions : ndarray of bool, shape [n_coalitions, k]
+            Who is on; no row twice.
+        on_pass : callable
+            Told the number of windows of each pass.
+
+        Returns
+        -------
+        ndarray of float64, shape [n_coalitions, L]
+            0 for classes that the window does not hold.
+
+        Notes
+        -----
+        The passes depend on the coalitions alone, not on the classes that are asked for.
+        """
+        problem = self.scan.problem
+        image, start, supervoxels = self.scan.inside(self.index)
+        column = torch.full((self.scan.n_ids + 1,), len(self.players))
+        column[self.players] = torch.arange(len(self.players))
+        of_voxel = column.to(image.device)[supervoxels.long()]  # -1 is the last entry
+        read = self._readout()
+        totals = np.empty((len(coalitions), problem.model.n_classes))
+        fresh = np.arange(len(coalitions))
+        if (blank := self.scan.shared_blank) is not None:
+            empty = ~coalitions.any(axis=1)
+            totals[empty] = read(blank)
+            fresh = fresh[~empty]
+        for first in range(0, len(fresh), problem.window_batch):
+            rows = fresh[first : first + problem.window_batch]
+            on = torch.zeros((len(rows), len(self.players) + 1), dtype=torch.bool)
+            on[:, :-1] = torch.from_numpy(coalitions[rows])
+            keep = on.to(image.device)[:, None, of_voxel]  # [B, 1, *window]
+            totals[rows] = read(problem.model.logits(torch.where(keep, image, start)))
+            on_pass(len(rows))
+        return totals
+
+    def _readout(self) -> Callable[[torch.Tensor], Values]:
+        """Return ``<(I / N) u_c, .>`` for all classes: from logits ``[B, L, *window]`` to ``[B, L]``.
+
+        The masks of the classes do not meet, so each voxel's logit is read for its own class only.
+        """
+        problem = self.scan.problem
+        cotangents = problem.cotangents(self.scan.image)
+        window = problem.tiling.windows[self.index]
+        blending = problem.blending.weight(window).double()
+        parts = []
+        for c in sorted(self.classes):
+            weight = (cotangents.read(c, window) * blending).flatten()
+            voxels = torch.nonzero(weight).flatten()
+            parts.append((c, voxels, weight[voxels]))
+
+        def read(logits: torch.Tensor) -> Values:
+            values = torch.zeros(logits.shape[:2], dtype=torch.float64, device=logits.device)
+            flat = logits.flatten(2)  # [B, L, voxels]
+            for c, voxels, weight in parts:
+                values[:, c] = flat[:, c].index_select(1, voxels).double() @ weight
+            return values.cpu().numpy()
+
+        return read
+
+
+def play(rounds: Sequence[tuple[WindowGame, Coalitions]]) -> Iterator[tuple[WindowGame, Values]]:
+    """Yield each window's game with its values on its coalitions, and tell the progress."""
+    if not rounds:
+        return
+    problem = rounds[0][0].scan.problem
+    n_total = sum(_n_batches(game.n_passes(coalitions), problem.window_batch) for game, coalitions in rounds)
+    n_done = 0
+
+    def on_pass(n_windows: int) -> None:
+        nonlocal n_done
+        n_done += 1
+        problem.progress(n_done, n_total)
+
+    for game, coalitions in rounds:
+        yield game, game.values(coalitions, on_pass)
+
+
+def _n_batches(n_passes: int, window_batch: int) -> int:
+    return math.ceil(n_passes / window_batch)

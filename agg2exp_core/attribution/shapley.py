@@ -1,0 +1,134 @@
+"""Window-local Shapley values: exact where few players meet a window, for all classes at once.
+
+With a linear aggregation and fixed masks the aggregated outputs are sums over windows, and Shapley
+values are linear in the game: those of the whole scan are the sums of those of one small game per
+window, whose players are the supervoxels that meet it. So 2^k passes of a window give exact values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agg2exp_core.attribution.coalitions import (
+    PairedSample,
+    all_coalitions,
+    distinct,
+    fit,
+    sample_pairs,
+    shapley_values,
+)
+from agg2exp_core.attribution.games import MaskedScan, play
+from agg2exp_core.attribution.method import Geometry, Passes
+from agg2exp_core.attribution.players import CubePlayers, Outcome, PlayerMethod, SemanticPlayers
+from agg2exp_core.errors import UsageError
+
+MOST_EXACT_PLAYERS = 16
+"""65,536 passes of one window."""
+
+
+@dataclass(frozen=True)
+class WindowLocalShapley(PlayerMethod):
+    """Shapley values of the aggregated outputs (Eq. 6, solved window by window).
+
+    Parameters
+    ----------
+    max_exact_players : int
+        A window that meets more players is sampled.
+    n_samples : int
+        Coalitions for such a window.
+
+    Notes
+    -----
+    What is sampled is the window's own game, by the fit of KernelSHAP: paired coalitions, whole
+    sizes first. Windows are sampled independently, so their variances add up.
+    """
+
+    random: ClassVar[bool] = True
+    max_exact_players: int = 10
+    n_samples: int = 1024
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.max_exact_players <= MOST_EXACT_PLAYERS:
+            raise UsageError(
+                "max_exact_players",
+                got=f"{self.max_exact_players}",
+                allowed=f"1 to {MOST_EXACT_PLAYERS}",
+                remedy="each player more doubles the passes of a window; 10 take 1,024",
+            )
+
+    def solve(self, scan: MaskedScan, classes: Sequence[int]) -> Outcome:
+        """Return the sums of the windows' values."""
+        L = scan.problem.model.n_classes
+        values, variances = np.zeros((scan.n_ids, L)), np.zeros((scan.n_ids, L))
+        rises, mass, exact_mass = np.zeros(L), np.zeros(L), np.zeros(L)
+        n_passes, n_windows, n_exact = np.zeros(L, int), np.zeros(L, int), np.zeros(L, int)
+        games = scan.windows(classes)
+        samples = [self._sample(scan, game.index, len(game.players)) for game in games]
+        chosen = [
+            distinct(all_coalitions(len(game.players)) if sample is None else sample.to_evaluate)
+            for game, sample in zip(games, samples, strict=True)
+        ]
+        played = play([(game, rows) for game, (rows, _) in zip(games, chosen, strict=True)])
+        for (game, of_rows), sample, (rows, inverse) in zip(played, samples, chosen, strict=True):
+            worth = of_rows[inverse]  # [n_coalitions, L]
+            if sample is None:
+                phi, variance = shapley_values(worth), np.zeros(())
+                rises += worth[-1] - worth[0]
+            else:
+                phi, variance = fit(sample, worth, ridge=0.0)
+                rises += worth[-1] - worth[-2]
+            exact = sample is None or sample.complete
+            values[game.players] += phi
+            variances[game.players] += variance
+            mass += np.abs(phi).sum(axis=0)
+            exact_mass += exact * np.abs(phi).sum(axis=0)
+            here = sorted(game.classes)
+            n_passes[here] += game.n_passes(rows)
+            n_windows[here] += 1
+            n_exact[here] += exact
+        n_passes += (n_windows > 0) * scan.n_shared_passes
+        return Outcome(
+            values, variances, rises, n_passes, _share(n_exact, n_windows), _share(exact_mass, mass)
+        )
+
+    def passes(self, geometry: Geometry) -> Passes:
+        """Return the window passes of a scan, at most."""
+        counts = self.players_in_windows(geometry)
+        return Passes(sum(self._at_most(k) for k in counts))
+
+    def _at_most(self, n_players: int) -> int:
+        if n_players > self.max_exact_players:
+            return min(1 << n_players, self.n_samples + 2)
+        return 1 << n_players
+
+    def _sample(self, scan: MaskedScan, index: int, n_players: int) -> PairedSample | None:
+        if n_players <= self.max_exact_players:
+            return None
+        return sample_pairs(n_players, self.n_samples, 0.0, *scan.problem.noise_address, "window", index)
+
+
+def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """Return ``part / whole``, 1 where there is nothing to share."""
+    shares = np.ones(len(whole))
+    np.divide(part, whole, out=shares, where=whole != 0)
+    return shares
+
+
+@dataclass(frozen=True)
+class ShapleyCubes(CubePlayers, WindowLocalShapley):
+    """Window-local Shapley values of cubes; see `WindowLocalShapley` and `CubePlayers`."""
+
+    name: ClassVar[str] = "shapley_cubes"
+
+
+@dataclass(frozen=True)
+class ShapleySemantic(SemanticPlayers, WindowLocalShapley):
+    """Window-local Shapley values of the predicted classes; see `WindowLocalShapley`."""
+
+    name: ClassVar[str] = "shapley_semantic"

@@ -1,0 +1,88 @@
+"""Parts of a scan that are switched on and off together: the players of the Shapley methods.
+
+A partition is an integer volume, the id of each voxel's player; padding is no player.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import count
+
+import torch
+
+from agg2exp_core.attribution.aggregation import Clean
+from agg2exp_core.errors import UsageError
+from agg2exp_core.windows import Tiling
+
+NO_PLAYER = -1
+"""Id of padding."""
+
+
+def semantic(clean: Clean) -> torch.Tensor:
+    """Return the players that are the predicted classes, background included ``[*padded scan]``."""
+    return clean.labels.int()
+
+
+def cubes(tiling: Tiling, side: int, like: torch.Tensor) -> torch.Tensor:
+    """Return the players that are cubes, on the device of `like`.
+
+    Parameters
+    ----------
+    tiling : Tiling
+        Says where the scan lies in its padding.
+    side : int
+        Voxels along each edge. Cubes start at voxel 0 of each axis; the last one is what remains.
+    like : torch.Tensor
+        On the device that is wanted.
+
+    Returns
+    -------
+    torch.Tensor of int32, shape [*padded scan]
+        Ids from 0, the last axis running fastest, each used for one cube; `NO_PLAYER` in padding.
+    """
+    _, n_y, n_z = cubes_per_axis(tiling.scan_shape, side)
+    x, y, z = (torch.arange(n, dtype=torch.int32, device=like.device) // side for n in tiling.scan_shape)
+    ids = (x[:, None, None] * n_y + y[:, None]) * n_z + z  # [X, Y, Z]
+    return tiling.pad(ids, NO_PLAYER)
+
+
+def cubes_per_axis(shape: Sequence[int], side: int) -> tuple[int, ...]:
+    """Return how many cubes of a side cover each axis."""
+    return tuple(math.ceil(n / side) for n in shape)
+
+
+def side_for(shape: Sequence[int], n_cubes: int) -> int:
+    """Return the smallest side, one for all axes, that gives no more than `n_cubes` cubes."""
+    return next(side for side in count(1) if math.prod(cubes_per_axis(shape, side)) <= n_cubes)
+
+
+def cubes_in_windows(tiling: Tiling, side: int) -> list[int]:
+    """Return how many cubes meet each window; padding meets none."""
+    return [
+        math.prod(
+            len({voxel // side for voxel in range(max(w.start - s.start, 0), min(w.stop, s.stop) - s.start)})
+            for w, s in zip(window, tiling.interior, strict=True)
+        )
+        for window in tiling.windows
+    ]
+
+
+def check_cubes(cube_side: int, n_cubes: int | None, default_side: int) -> None:
+    """Refuse sizes of cubes that have no meaning.
+
+    Raises
+    ------
+    UsageError
+        If one is below 1, or a side is given together with a number.
+    """
+    for name, value in (("cube_side", cube_side), ("n_cubes", n_cubes)):
+        if value is not None and value < 1:
+            raise UsageError(name, got=f"{value}", allowed="1 or more", remedy=f"give {name} in that range")
+    if n_cubes is not None and cube_side != default_side:
+        raise UsageError(
+            "n_cubes",
+            got=f"n_cubes={n_cubes} together with cube_side={cube_side}",
+            allowed="one of them",
+            remedy="leave out cube_side: it follows from n_cubes",
+        )
