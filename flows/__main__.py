@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -11,7 +12,8 @@ from flows.exit_codes import DONE, INTERRUPTED, NOTHING, WRONG_USE
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its code; a user's own method may lie where it is run."""
+    sys.path.append(str(Path.cwd()))
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

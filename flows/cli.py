@@ -47,7 +47,12 @@ def explain(
     scans: Annotated[list[str], typer.Argument(help="NIfTI files, or folders of them.")],
     model: Annotated[str, typer.Option("--model", help="Bundle folder, description, program or name.")],
     out: Annotated[str, typer.Option("--out", help="Store: a folder or s3://bucket/prefix.")],
-    method: Annotated[str, typer.Option("--method", help="Attribution method.")] = "smoothgrad",
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method", help="Attribution method: a name, captum:NAME, or your own module:attribute."
+        ),
+    ] = "smoothgrad",
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Parameter of the method: name=value.")
     ] = None,

@@ -54,12 +54,12 @@ class ExplainSettings:
     model : str
         Reference for `agg2exp_core.models.load_model`.
     method : str
-        Name of an attribution method.
+        Name of an attribution method, ``captum:NAME``, or a user's own as ``module:attribute``.
     params : dict
         Its parameters; what is left out has its default.
     label : str or None
-        Name of the results; by default the method, with a short hash where parameters are not
-        the defaults.
+        Name of the results; by default the method (with a dot for a colon), and a short hash
+        where parameters are not the defaults.
     classes : list of str or None
         Which classes; all by default.
     seed : int
@@ -103,9 +103,10 @@ class ExplainSettings:
         method = self.attribution_method
         if self.label is not None:
             return self.label
+        name = method.name.replace(":", ".")
         if is_default(method) and self.effective_seed == 0:
-            return method.name
-        return f"{method.name}-{self.recipe_identity[:8]}"
+            return name
+        return f"{name}-{self.recipe_identity[:8]}"
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 
 from agg2exp_core.attribution.aggregation import Clean, choose_aggregation
 from agg2exp_core.attribution.engine import Problem, Progress
-from agg2exp_core.attribution.method import Explained, Method
+from agg2exp_core.attribution.method import Counted, Explained, Geometry, Method, Passes
 from agg2exp_core.attribution.registry import (
     METHODS,
     is_default,
@@ -32,8 +32,11 @@ from agg2exp_core.windows import Tiling
 
 __all__ = [
     "METHODS",
+    "Counted",
     "Execution",
+    "Geometry",
     "Method",
+    "Passes",
     "attribute",
     "choose_aggregation",
     "choose_classes",

@@ -107,6 +107,20 @@ class Problem:
                         totals[k] += term.double().sum().cpu()
         return totals
 
+    def gradients(self, image: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
+        """Return the gradient of each class's aggregated output ``[K, C, X, Y, Z]``.
+
+        Parameters
+        ----------
+        image : torch.Tensor, shape [C, X, Y, Z]
+            The scan to differentiate at, clean or perturbed; the masks stay the clean scan's.
+        classes : sequence of int
+            The K classes.
+        """
+        total = image.new_zeros((len(classes), image.shape[0], *self.tiling.padded_shape))
+        self.add_gradients(image, classes, total)
+        return self.tiling.crop(total)
+
     @torch.enable_grad()
     def add_gradients(
         self,
@@ -116,7 +130,7 @@ class Problem:
         *,
         scale: float = 1.0,
         on_batch: Callable[[], None] = lambda: None,
-    ) -> None:
+    ) -> torch.Tensor:
         """Add the gradient of each class's aggregated output to `into`, times `scale`.
 
         Parameters
@@ -132,6 +146,11 @@ class Problem:
         on_batch : callable
             Called after each batch of windows.
 
+        Returns
+        -------
+        torch.Tensor, shape [K]
+            The aggregated outputs themselves, float64, times `scale`.
+
         Notes
         -----
         In round r every window of a batch back-propagates its own r-th class: windows do not
@@ -139,6 +158,7 @@ class Problem:
         """
         cotangents = self.cotangents(image)
         padded = self.tiling.pad(image)
+        outputs = torch.zeros(len(classes), dtype=torch.float64, device=image.device)
         for batch in self.tiling.batches(self.window_batch):
             wanted = [[k for k, c in enumerate(classes) if c in cotangents.present[i]] for i in batch]
             n_rounds = max(map(len, wanted))
@@ -147,14 +167,18 @@ class Problem:
                 continue
             inputs = self.tiling.gather(padded, batch).requires_grad_()
             logits = self.model.logits(inputs)  # [B, L, *window]
+            values = logits.detach()
             weights = [self.blending.weight(self.tiling.windows[i]) * scale for i in batch]
             for r in range(n_rounds):
                 members = [(b, ks[r]) for b, ks in enumerate(wanted) if r < len(ks)]
                 upstream = torch.zeros_like(logits)
                 for b, k in members:
                     window = self.tiling.windows[batch[b]]
-                    upstream[b, classes[k]] = cotangents.read(classes[k], window) * weights[b]
+                    cotangent = cotangents.read(classes[k], window) * weights[b]
+                    upstream[b, classes[k]] = cotangent
+                    outputs[k] += (cotangent * values[b, classes[k]]).double().sum()
                 (gradient,) = torch.autograd.grad(logits, inputs, upstream, retain_graph=r + 1 < n_rounds)
                 for b, k in members:
                     into[(k, slice(None), *self.tiling.windows[batch[b]])] += gradient[b]
             on_batch()
+        return outputs

@@ -9,12 +9,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agg2exp_core.attribution.aggregation import parse_aggregation
+from agg2exp_core.attribution.captum_methods import captum_method
 from agg2exp_core.attribution.gradient import IntegratedGradients, SmoothGrad, VanillaGradient
+from agg2exp_core.attribution.kernelshap import KernelShapCubes, KernelShapSemantic
 from agg2exp_core.attribution.method import Method
+from agg2exp_core.attribution.own import own_method
+from agg2exp_core.attribution.parsing import parse_value
+from agg2exp_core.attribution.shapley import ShapleyCubes, ShapleySemantic
 from agg2exp_core.errors import UsageError
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (VanillaGradient, SmoothGrad, IntegratedGradients)
+    method.name: method
+    for method in (
+        VanillaGradient,
+        SmoothGrad,
+        IntegratedGradients,
+        KernelShapCubes,
+        KernelShapSemantic,
+        ShapleyCubes,
+        ShapleySemantic,
+    )
 }
 """The methods that come with the package."""
 
@@ -26,13 +40,40 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else "pick one of them"
 
 
+def method_kind(name: str) -> type[Method]:
+    """Return the class of a method.
+
+    Parameters
+    ----------
+    name : str
+        A key of `METHODS`, ``captum:NAME`` for a method of Captum's, or ``module:attribute`` for a
+        user's own.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    home, colon, attribute = name.partition(":")
+    if not (home and colon and attribute):
+        raise UsageError(
+            "method",
+            got=f"{name!r}",
+            allowed=f"{', '.join(METHODS)}, captum:NAME or module:attribute",
+            remedy=nearest(name, METHODS),
+        )
+    return captum_method(attribute) if home == "captum" else own_method(name)
+
+
 def make_method(name: str, params: Mapping[str, Any] | None = None) -> Method:
     """Return a method with its parameters, given as values or as text.
 
     Parameters
     ----------
     name : str
-        A key of `METHODS`.
+        As for `method_kind`.
     params : mapping
         Parameters by name; what is left out has its default.
 
@@ -41,9 +82,7 @@ def make_method(name: str, params: Mapping[str, Any] | None = None) -> Method:
     UsageError
         If the method or a parameter does not exist, or a value is not of its type or range.
     """
-    if name not in METHODS:
-        raise UsageError("method", got=f"{name!r}", allowed=", ".join(METHODS), remedy=nearest(name, METHODS))
-    kind = METHODS[name]
+    kind = method_kind(name)
     types = typing.get_type_hints(kind)
     fields = [f.name for f in dataclasses.fields(kind)]
     values = {}
@@ -55,21 +94,10 @@ def make_method(name: str, params: Mapping[str, Any] | None = None) -> Method:
                 allowed=", ".join(fields),
                 remedy=nearest(key, fields),
             )
-        values[key] = _parse(key, value, types[key])
+        values[key] = parse_value(key, value, types[key])
     method = kind(**values)
     parse_aggregation(method.aggregation)
     return method
-
-
-def _parse(name: str, value: Any, kind: type) -> Any:
-    try:
-        parsed = kind(value)
-    except (TypeError, ValueError):
-        parsed = None
-    if parsed is None or (kind is int and float(value) != parsed):
-        words = {int: "a whole number", float: "a number", str: "a name"}[kind]
-        raise UsageError(name, got=f"{value!r}", allowed=words, remedy=f"give {name} as {words}")
-    return parsed
 
 
 def parameters(method: Method) -> dict[str, Any]:
@@ -79,4 +107,4 @@ def parameters(method: Method) -> dict[str, Any]:
 
 def is_default(method: Method) -> bool:
     """Say whether every parameter has its default, so that the method's name is its label."""
-    return method == type(method)()
+    return all(getattr(method, field.name) == field.default for field in dataclasses.fields(method))
