@@ -32,5 +32,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'error: $(PYTHON): older than Python 3.11; name a newer one with make PYTHON=...'; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,report]'
+	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,report]'
 	touch $(READY)
