@@ -10,17 +10,11 @@ import numpy as np
 import torch
 
 from agg2exp_core.attribution.aggregation import parse_aggregation
+from agg2exp_core.attribution.baselines import baseline_image, parse_baseline
 from agg2exp_core.attribution.engine import Problem
 from agg2exp_core.attribution.method import Explained, Geometry, Passes
 from agg2exp_core.attribution.noise import standard_normal
-from agg2exp_core.errors import UsageError
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise UsageError(
-            name, got=f"{value}", allowed=f"{least} or more", remedy=f"give {name} in that range"
-        )
+from agg2exp_core.attribution.ranges import at_least, one_of
 
 
 def _path_integral(
@@ -93,8 +87,8 @@ class SmoothGrad:
     aggregation: str = "sum"
 
     def __post_init__(self) -> None:
-        _at_least("n_samples", self.n_samples, 1)
-        _at_least("sigma", self.sigma, 0)
+        at_least("n_samples", self.n_samples, 1)
+        at_least("sigma", self.sigma, 0)
 
     def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
         """Yield the attribution of each class."""
@@ -144,8 +138,8 @@ class IntegratedGradients:
         Points on the path.
     quadrature : str
         ``right`` (the paper's sum), ``midpoint`` or ``gauss_legendre``.
-    baseline : float
-        Value of every voxel at the start of the path.
+    baseline : str
+        Start of the path: ``zero``, ``mean``, ``blur``, ``air``, or a number.
     aggregation : str
         As for `VanillaGradient`.
 
@@ -159,22 +153,17 @@ class IntegratedGradients:
     random: ClassVar[bool] = False
     n_steps: int = 20
     quadrature: str = "right"
-    baseline: float = 0.0
+    baseline: str = "zero"
     aggregation: str = "sum"
 
     def __post_init__(self) -> None:
-        _at_least("n_steps", self.n_steps, 1)
-        if self.quadrature not in QUADRATURES:
-            raise UsageError(
-                "quadrature",
-                got=f"{self.quadrature!r}",
-                allowed=", ".join(QUADRATURES),
-                remedy="pick one of them",
-            )
+        at_least("n_steps", self.n_steps, 1)
+        object.__setattr__(self, "baseline", parse_baseline(self.baseline))
+        one_of("quadrature", self.quadrature, QUADRATURES)
 
     def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
         """Yield the attribution of each class, with its completeness residual."""
-        start = torch.full_like(problem.image, self.baseline)
+        start = baseline_image(self.baseline, problem.image, problem.model)
         way = problem.image - start
         nodes, weights = QUADRATURES[self.quadrature](self.n_steps)
         points = ((start + float(a) * way, float(w)) for a, w in zip(nodes, weights, strict=True))

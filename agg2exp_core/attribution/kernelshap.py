@@ -16,7 +16,7 @@ from agg2exp_core.attribution.coalitions import distinct, fit, sample_pairs
 from agg2exp_core.attribution.games import MaskedScan, play
 from agg2exp_core.attribution.method import Geometry, Passes
 from agg2exp_core.attribution.players import CubePlayers, Outcome, PlayerMethod, SemanticPlayers
-from agg2exp_core.errors import UsageError
+from agg2exp_core.attribution.ranges import at_least
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,8 @@ class KernelShap(PlayerMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, value, least in (("n_samples", self.n_samples, 2), ("ridge", self.ridge, 0)):
-            if not least <= value < float("inf"):
-                raise UsageError(
-                    name, got=f"{value}", allowed=f"{least} or more", remedy=f"give {name} in that range"
-                )
+        at_least("n_samples", self.n_samples, 2)
+        at_least("ridge", self.ridge, 0)
 
     def solve(self, scan: MaskedScan, classes: Sequence[int]) -> Outcome:
         """Return the fitted values of the players."""

@@ -18,7 +18,8 @@ from agg2exp_core.attribution.coalitions import Values
 from agg2exp_core.attribution.engine import Problem
 from agg2exp_core.attribution.games import MaskedScan
 from agg2exp_core.attribution.method import Explained, Geometry
-from agg2exp_core.attribution.supervoxels import check_cubes, cubes, cubes_in_windows, semantic, side_for
+from agg2exp_core.attribution.ranges import at_least, one_of
+from agg2exp_core.attribution.supervoxels import cubes, cubes_in_windows, semantic, side_for
 from agg2exp_core.errors import UsageError
 
 CUBE_SIDE = 128
@@ -87,10 +88,7 @@ class PlayerMethod(ABC):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "baseline", parse_baseline(self.baseline))
-        if self.spread not in SPREADS:
-            raise UsageError(
-                "spread", got=f"{self.spread!r}", allowed=", ".join(SPREADS), remedy="pick one of them"
-            )
+        one_of("spread", self.spread, SPREADS)
         if not parse_aggregation(self.aggregation).linear:
             raise UsageError(
                 "aggregation",
@@ -155,7 +153,17 @@ class CubePlayers(PlayerMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_cubes(self.cube_side, self.n_cubes, CUBE_SIDE)
+        at_least("cube_side", self.cube_side, 1)
+        if self.n_cubes is None:
+            return
+        at_least("n_cubes", self.n_cubes, 1)
+        if self.cube_side != CUBE_SIDE:
+            raise UsageError(
+                "n_cubes",
+                got=f"n_cubes={self.n_cubes} together with cube_side={self.cube_side}",
+                allowed="one of them",
+                remedy="leave out cube_side: it follows from n_cubes",
+            )
 
     def side(self, shape: Sequence[int]) -> int:
         """Return the side for a scan of a shape ``(X, Y, Z)``."""

@@ -25,6 +25,7 @@ from agg2exp_core.attribution.coalitions import (
 from agg2exp_core.attribution.games import MaskedScan, play
 from agg2exp_core.attribution.method import Geometry, Passes
 from agg2exp_core.attribution.players import CubePlayers, Outcome, PlayerMethod, SemanticPlayers
+from agg2exp_core.attribution.ranges import at_least
 from agg2exp_core.errors import UsageError
 
 MOST_EXACT_PLAYERS = 16
@@ -54,6 +55,7 @@ class WindowLocalShapley(PlayerMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        at_least("n_samples", self.n_samples, 2)
         if not 1 <= self.max_exact_players <= MOST_EXACT_PLAYERS:
             raise UsageError(
                 "max_exact_players",

@@ -12,7 +12,6 @@ from itertools import count
 import torch
 
 from agg2exp_core.attribution.aggregation import Clean
-from agg2exp_core.errors import UsageError
 from agg2exp_core.windows import Tiling
 
 NO_PLAYER = -1
@@ -66,23 +65,3 @@ def cubes_in_windows(tiling: Tiling, side: int) -> list[int]:
         )
         for window in tiling.windows
     ]
-
-
-def check_cubes(cube_side: int, n_cubes: int | None, default_side: int) -> None:
-    """Refuse sizes of cubes that have no meaning.
-
-    Raises
-    ------
-    UsageError
-        If one is below 1, or a side is given together with a number.
-    """
-    for name, value in (("cube_side", cube_side), ("n_cubes", n_cubes)):
-        if value is not None and value < 1:
-            raise UsageError(name, got=f"{value}", allowed="1 or more", remedy=f"give {name} in that range")
-    if n_cubes is not None and cube_side != default_side:
-        raise UsageError(
-            "n_cubes",
-            got=f"n_cubes={n_cubes} together with cube_side={cube_side}",
-            allowed="one of them",
-            remedy="leave out cube_side: it follows from n_cubes",
-        )

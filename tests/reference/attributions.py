@@ -54,7 +54,7 @@ def smoothgrad(model, image, c, n_samples, sigma, seed, aggregation="sum"):
 
 def integrated_gradients(model, image, c, nodes, weights, baseline=0.0, aggregation="sum"):
     """Eq. 5 with any nodes and weights on [0, 1]."""
-    start = torch.full_like(image, baseline)
+    start = torch.zeros_like(image) + baseline
     total = torch.zeros_like(image)
     for node, weight in zip(nodes, weights, strict=True):
         at = start + node * (image - start)
