@@ -56,11 +56,14 @@ def sliding_logits(
     blending = tiling.blending(image.device, image.dtype)
     padded = tiling.pad(image)
     stitched = padded.new_zeros((model.n_classes, *tiling.padded_shape))
-    for batch in tiling.batches(window_batch):
-        logits = model.logits(tiling.gather(padded, batch))  # [B, L, *window]
-        for i, of_window in zip(batch, logits, strict=True):
-            stitched[(slice(None), *tiling.windows[i])] += of_window * blending.importance
-    stitched /= blending.total
+    for row in tiling.rows:
+        slab = padded[:, row.planes]
+        for batch in row.batches(window_batch):
+            logits = model.logits(tiling.gather(slab, batch))  # [B, L, *window]
+            for i, of_window in zip(batch, logits, strict=True):
+                stitched[(slice(None), *tiling.windows[i])] += of_window * blending.importance
+        finished = slice(row.planes.start, row.planes.start + row.n_finished)
+        stitched[:, finished] /= blending.total(row.planes)[: row.n_finished]
     return tiling.crop(stitched)
 
 

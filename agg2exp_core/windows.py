@@ -6,9 +6,11 @@ an axis is moved back to end with the scan.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,38 @@ from agg2exp_core.types import Shape3, WindowSettings
 
 Window = tuple[slice, slice, slice]
 """The voxels of one window in the padded scan."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The windows over the same planes of the first axis.
+
+    Parameters
+    ----------
+    planes : slice
+        Of the padded scan.
+    indices : range
+        Which windows.
+    n_finished : int
+        How many of the planes, from the first, no later window covers.
+    """
+
+    planes: slice
+    indices: range
+    n_finished: int
+
+    def batches(self, window_batch: int) -> Iterator[range]:
+        """Yield the indices of the windows that pass the network together.
+
+        The batches depend on nothing but the grid: whichever classes are asked for, a window
+        always meets the same companions, so its numbers are the same bit for bit.
+        """
+        starts = range(self.indices.start, self.indices.stop, window_batch)
+        return (range(i, min(i + window_batch, self.indices.stop)) for i in starts)
+
+    def n_batches(self, window_batch: int) -> int:
+        """Return the number of batches."""
+        return math.ceil(len(self.indices) / window_batch)
 
 
 @dataclass(frozen=True)
@@ -58,17 +92,25 @@ class Tiling:
         slices = dense_patch_slices(self.padded_shape, self.settings.shape, steps)
         return tuple((x, y, z) for x, y, z in slices)
 
-    def batches(self, window_batch: int) -> Iterator[range]:
-        """Yield the indices of the windows that pass the network together.
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The windows by their planes, in the order in which they sweep along the first axis."""
+        indices = groupby(range(len(self.windows)), key=lambda i: self.windows[i][0].start)
+        groups = [(start, list(group)) for start, group in indices]
+        stops = [start for start, _ in groups[1:]] + [self.padded_shape[0]]
+        n_planes = self.settings.shape[0]
+        return tuple(
+            Row(slice(start, start + n_planes), range(group[0], group[-1] + 1), stop - start)
+            for (start, group), stop in zip(groups, stops, strict=True)
+        )
 
-        The batches depend on nothing but the grid: whichever classes are asked for, a window
-        always meets the same companions, so its numbers are the same bit for bit.
-        """
-        n = len(self.windows)
-        return (range(i, min(i + window_batch, n)) for i in range(0, n, window_batch))
+    def planes_of_scan(self, planes: slice) -> slice:
+        """Return which of the scan's own planes lie among those of the padded scan."""
+        first = self.interior[0]
+        return slice(max(planes.start, first.start) - first.start, min(planes.stop, first.stop) - first.start)
 
     def pad(self, volume: torch.Tensor, value: float = 0) -> torch.Tensor:
-        """Return ``[..., X, Y, Z]`` padded to `padded_shape` with `value`."""
+        """Return ``[..., n, Y, Z]``, all the scan's planes or those under a row, padded with `value`."""
         if self.padded_shape == self.scan_shape:
             return volume
         margins: list[int] = []
@@ -80,9 +122,9 @@ class Tiling:
         """Return the scan's part of a padded ``[..., X, Y, Z]``."""
         return padded[(..., *self.interior)]
 
-    def gather(self, padded: torch.Tensor, batch: Sequence[int]) -> torch.Tensor:
-        """Return the windows of `batch` as one tensor ``[B, C, *window]``."""
-        return torch.stack([padded[(slice(None), *self.windows[i])] for i in batch])
+    def gather(self, slab: torch.Tensor, batch: Sequence[int]) -> torch.Tensor:
+        """Return windows of one row as one tensor ``[B, C, *window]``, from its planes ``[C, n, Y, Z]``."""
+        return torch.stack([slab[..., self.windows[i][1], self.windows[i][2]] for i in batch])
 
     def blending(self, device: torch.device, dtype: torch.dtype) -> Blending:
         """Return the weights ``I / N`` of this grid."""
@@ -93,10 +135,7 @@ class Tiling:
             device=device,
             dtype=dtype,
         )
-        total = torch.zeros(self.padded_shape, device=device, dtype=dtype)
-        for window in self.windows:
-            total[window] += importance
-        return Blending(importance, total)
+        return Blending(importance, self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,13 +146,35 @@ class Blending:
     ----------
     importance : torch.Tensor, shape [*window]
         I: importance of a window's own voxels.
-    total : torch.Tensor, shape [*padded scan]
-        N: summed importance of all windows over a voxel.
+    tiling : Tiling
+        The windows.
     """
 
     importance: torch.Tensor
-    total: torch.Tensor
+    tiling: Tiling
+    _last: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def total(self, planes: slice) -> torch.Tensor:
+        """Return N, the summed importance of all windows over a voxel, in a row's planes ``[n, Y, Z]``.
+
+        The planes asked for last are kept.
+        """
+        if planes.start not in self._last:
+            self._last.clear()
+            self._last[planes.start] = self._sum(planes)
+        return self._last[planes.start]
+
+    def _sum(self, planes: slice) -> torch.Tensor:
+        shape = (planes.stop - planes.start, *self.tiling.padded_shape[1:])
+        total = self.importance.new_zeros(shape)
+        for x, y, z in self.tiling.windows:
+            first, last = max(x.start, planes.start), min(x.stop, planes.stop)
+            if first < last:
+                part = self.importance[first - x.start : last - x.start]
+                total[first - planes.start : last - planes.start, y, z] += part
+        return total
 
     def weight(self, window: Window) -> torch.Tensor:
         """Return ``I / N`` inside one window ``[*window]``."""
-        return self.importance / self.total[window]
+        x, y, z = window
+        return self.importance / self.total(x)[:, y, z]

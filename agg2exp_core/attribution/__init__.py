@@ -1,22 +1,21 @@
 """Voxel attributions: which voxels made the model segment a class here.
 
-`attribute` is the door; `registry` knows the methods, `engine` differentiates the sliding-window
-model, `aggregation` says what number of a class is explained.
+`attribute` is the door, `attribute_planes` the one for attributions that are not held whole;
+`registry` knows the methods, `engine` differentiates the sliding-window model, `aggregation` says
+what number of a class is explained.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from agg2exp_core.attribution.aggregation import Clean, choose_aggregation
 from agg2exp_core.attribution.engine import Problem, Progress
-from agg2exp_core.attribution.method import Counted, Explained, Geometry, Method, Passes
+from agg2exp_core.attribution.method import Counted, Geometry, Method, Passes
+from agg2exp_core.attribution.planes import Planes, assemble, stream
 from agg2exp_core.attribution.registry import (
     METHODS,
     is_default,
@@ -25,7 +24,7 @@ from agg2exp_core.attribution.registry import (
     parameters,
 )
 from agg2exp_core.errors import UsageError
-from agg2exp_core.execution import Execution, fit_classes, fit_windows, halve_windows
+from agg2exp_core.execution import Execution
 from agg2exp_core.prediction import as_image, predict, spatial_shape
 from agg2exp_core.types import ClassAttribution, Mask, Prediction, Scan, SegmentationModel
 from agg2exp_core.windows import Tiling
@@ -37,7 +36,9 @@ __all__ = [
     "Geometry",
     "Method",
     "Passes",
+    "Planes",
     "attribute",
+    "attribute_planes",
     "choose_aggregation",
     "choose_classes",
     "is_default",
@@ -119,6 +120,51 @@ def attribute(
     ModelError
         If the scan's channels are not the model's.
     """
+    given = _given(model, scan, method, classes, prediction, seed, roi, execution, progress, params)
+    return assemble(stream(*given, whole=True), given[0].tiling.scan_shape[0])
+
+
+def attribute_planes(
+    model: SegmentationModel,
+    scan: Scan | torch.Tensor,
+    method: str | Method = "smoothgrad",
+    classes: Sequence[str] | None = None,
+    prediction: Prediction | None = None,
+    seed: int = 0,
+    *,
+    roi: Mask | None = None,
+    execution: Execution | None = None,
+    progress: Progress = lambda done, total: None,
+    **params: Any,
+) -> Iterator[Planes]:
+    """Explain what a model segments in a scan, in planes: for scans whose attributions are not held.
+
+    Parameters and errors are those of `attribute`, and so are the numbers, bit for bit. The gradient
+    methods hold a slab as thick as a window for each class; other methods give whole scans as one piece.
+
+    Yields
+    ------
+    Planes
+        Of a group of classes in order; a class without a voxel is left out. Where memory runs out
+        midway, the planes of a class begin again at 0, and what came before of it is void.
+    """
+    given = _given(model, scan, method, classes, prediction, seed, roi, execution, progress, params)
+    return stream(*given, whole=False)
+
+
+def _given(
+    model: SegmentationModel,
+    scan: Scan | torch.Tensor,
+    method: str | Method,
+    classes: Sequence[str] | None,
+    prediction: Prediction | None,
+    seed: int,
+    roi: Mask | None,
+    execution: Execution | None,
+    progress: Progress,
+    params: dict[str, Any],
+) -> tuple[Problem, Method, list[int], Execution]:
+    """Return what is explained, how, for which classes, and how the work is cut."""
     if execution is None:
         execution = Execution(params.pop("window_batch", None), params.pop("class_batch", None))
     if isinstance(method, str):
@@ -139,36 +185,4 @@ def attribute(
         progress=progress,
     )
     present = problem.clean.present
-    return _explain(problem, method, [c for c in indices if c in present], execution)
-
-
-def _explain(
-    problem: Problem, method: Method, indices: Sequence[int], execution: Execution
-) -> Iterator[ClassAttribution]:
-    """Explain group by group; what runs out of memory starts anew with less at once.
-
-    Nothing of a group that failed is kept, so that a result has the bits of the batch that fitted.
-    """
-    model, waiting = problem.model, list(indices)
-    class_bytes = math.prod(problem.tiling.padded_shape) * model.n_channels * model.dtype.itemsize
-    n_classes = fit_classes(model, execution.class_batch, class_bytes, len(waiting))
-    while waiting:
-        n_windows = fit_windows(model, execution.window_batch)
-        try:
-            for explained in method.explain(replace(problem, window_batch=n_windows), waiting[:n_classes]):
-                yield _as_class_attribution(problem, explained)
-                waiting.remove(explained[0])
-            continue
-        except torch.OutOfMemoryError:
-            if n_windows == 1 and n_classes == 1:
-                raise
-        if n_windows > 1:
-            halve_windows(model, n_windows)
-        else:
-            n_classes = max(n_classes // 2, 1)
-
-
-def _as_class_attribution(problem: Problem, explained: Explained) -> ClassAttribution:
-    c, values, info = explained
-    array = np.asarray((values[0] if problem.image.shape[0] == 1 else values).cpu())
-    return ClassAttribution(problem.model.class_names[c], array, info)
+    return problem, method, [c for c in indices if c in present], execution

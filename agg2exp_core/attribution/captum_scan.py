@@ -23,13 +23,9 @@ class _Output(torch.autograd.Function):
     def forward(ctx: Any, images: torch.Tensor, problem: Problem, class_index: int) -> torch.Tensor:
         if not images.requires_grad:
             return torch.cat([problem.outputs(image, [class_index]) for image in images]).to(images.device)
-        gradients = images.new_zeros(images.shape[:2] + problem.tiling.padded_shape)
-        outputs = [
-            problem.add_gradients(image, [class_index], into[None])
-            for image, into in zip(images.detach(), gradients, strict=True)
-        ]
-        ctx.save_for_backward(problem.tiling.crop(gradients))
-        return torch.cat(outputs)  # [B]
+        made = [problem.gradients_and_outputs(image, [class_index]) for image in images.detach()]
+        ctx.save_for_backward(torch.cat([gradient for gradient, _ in made]))  # [B, C, X, Y, Z]
+        return torch.cat([output for _, output in made])  # [B]
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -2,24 +2,47 @@
 
 ``e_c = sum_w J_w^T (I / N * u_c)``: the gradient through the stitched volume, without ever holding
 its graph. One forward pass of a window serves all its classes, and a class without a voxel in a
-window costs nothing there.
+window costs nothing there. The windows sweep along the first axis: planes that no later window
+covers are finished for every class, and leave.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
-from agg2exp_core.attribution.aggregation import Aggregation, Clean, Cotangents
+from agg2exp_core.attribution.aggregation import Aggregation, Clean
+from agg2exp_core.attribution.cotangents import Cotangents
 from agg2exp_core.types import SegmentationModel
-from agg2exp_core.windows import Blending, Tiling
+from agg2exp_core.windows import Blending, Row, Tiling
 
 Progress = Callable[[int, int], None]
 """Called with the number of window batches done and their total."""
+
+ReadPlanes = Callable[[slice], torch.Tensor]
+"""From planes of the first axis to those of a scan ``[C, n, Y, Z]``."""
+
+_PLANES_AT_ONCE = 8
+"""Finished planes that leave together."""
+
+
+class Point(NamedTuple):
+    """A scan at which gradients are taken.
+
+    Parameters
+    ----------
+    read : callable
+        Its planes, made when they are needed: the clean scan's, or perturbed ones.
+    weight : float
+        Factor of its gradient in the sum.
+    """
+
+    read: ReadPlanes
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,49 +85,63 @@ class Problem:
 
     @cached_property
     def _fixed_cotangents(self) -> Cotangents:
-        return self.aggregation.cotangents(self.clean)
+        return self.aggregation.cotangents(self.clean, None)
 
-    def cotangents(self, image: torch.Tensor) -> Cotangents:
-        """Return the cotangents for a scan ``[C, X, Y, Z]``, clean or perturbed."""
+    def read(self, planes: slice) -> torch.Tensor:
+        """Return planes of the clean scan ``[C, n, Y, Z]``."""
+        return self.image[:, planes]
+
+    def cotangents(self, read: ReadPlanes | None = None) -> Cotangents:
+        """Return the cotangents for a scan, by default the clean one; the masks stay that one's."""
         if self.aggregation.linear:
             return self._fixed_cotangents
-        return self.aggregation.cotangents(self.clean, self._own_logit(image))
+        return self.aggregation.cotangents(self.clean, self._own_logit(read or self.read))
 
     @torch.no_grad()
-    def _own_logit(self, image: torch.Tensor) -> torch.Tensor:
+    def _own_logit(self, read: ReadPlanes) -> torch.Tensor:
         """Logit of each voxel's class of the clean scan, ``[*padded scan]``."""
-        padded = self.tiling.pad(image)
-        stitched = padded.new_zeros(self.tiling.padded_shape)
-        for batch in self.tiling.batches(self.window_batch):
-            logits = self.model.logits(self.tiling.gather(padded, batch))  # [B, L, *window]
-            for i, of_window in zip(batch, logits, strict=True):
-                window = self.tiling.windows[i]
-                own = self.clean.labels[window].clamp(min=0).long()[None]
-                stitched[window] += of_window.gather(0, own)[0] * self.blending.weight(window)
+        stitched = self.image.new_zeros(self.tiling.padded_shape)
+        for row in self.tiling.rows:
+            slab = self._slab(read, row)
+            for batch in row.batches(self.window_batch):
+                logits = self.model.logits(self.tiling.gather(slab, batch))  # [B, L, *window]
+                for i, of_window in zip(batch, logits, strict=True):
+                    window = self.tiling.windows[i]
+                    own = self.clean.labels[window].clamp(min=0).long()[None]
+                    stitched[window] += of_window.gather(0, own)[0] * self.blending.weight(window)
         return stitched
+
+    def _slab(self, read: ReadPlanes, row: Row) -> torch.Tensor:
+        """Return the planes under a row of windows, padded ``[C, wx, *padded Y and Z]``."""
+        return self.tiling.pad(read(self.tiling.planes_of_scan(row.planes)))
 
     @property
     def n_batches(self) -> int:
         """The number of window batches over the scan."""
-        return math.ceil(len(self.tiling.windows) / self.window_batch)
+        return sum(row.n_batches(self.window_batch) for row in self.tiling.rows)
 
     @torch.no_grad()
     def outputs(self, image: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
         """Return the aggregated outputs ``f_hat_c`` of a scan, float64 ``[len(classes)]``."""
-        cotangents = self.cotangents(image)
-        padded = self.tiling.pad(image)
+
+        def read(planes: slice) -> torch.Tensor:
+            return image[:, planes]
+
+        cotangents = self.cotangents(read)
         totals = torch.zeros(len(classes), dtype=torch.float64)
-        for batch in self.tiling.batches(self.window_batch):
-            if not any(cotangents.present[i].intersection(classes) for i in batch):
-                continue
-            logits = self.model.logits(self.tiling.gather(padded, batch))
-            for i, of_window in zip(batch, logits, strict=True):
-                window = self.tiling.windows[i]
-                weight = self.blending.weight(window)
-                for k, c in enumerate(classes):
-                    if c in cotangents.present[i]:
-                        term = cotangents.read(c, window) * weight * of_window[c]
-                        totals[k] += term.double().sum().cpu()
+        for row in self.tiling.rows:
+            slab = self._slab(read, row)
+            for batch in row.batches(self.window_batch):
+                if not any(cotangents.present[i].intersection(classes) for i in batch):
+                    continue
+                logits = self.model.logits(self.tiling.gather(slab, batch))
+                for i, of_window in zip(batch, logits, strict=True):
+                    window = self.tiling.windows[i]
+                    weight = self.blending.weight(window)
+                    for k, c in enumerate(classes):
+                        if c in cotangents.present[i]:
+                            term = cotangents.read(c, window) * weight * of_window[c]
+                            totals[k] += term.double().sum().cpu()
         return totals
 
     def gradients(self, image: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
@@ -117,68 +154,118 @@ class Problem:
         classes : sequence of int
             The K classes.
         """
-        total = image.new_zeros((len(classes), image.shape[0], *self.tiling.padded_shape))
-        self.add_gradients(image, classes, total)
-        return self.tiling.crop(total)
+        return self.gradients_and_outputs(image, classes)[0]
 
-    @torch.enable_grad()
-    def add_gradients(
+    def gradients_and_outputs(
+        self, image: torch.Tensor, classes: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `gradients`, and from the same passes the outputs themselves, float64 ``[K]``."""
+        total = image.new_empty((len(classes), *image.shape))
+        outputs = torch.zeros(len(classes), dtype=torch.float64, device=image.device)
+        point = Point(lambda planes: image[:, planes])
+        for planes, values in self.sweep(classes, [point], outputs=outputs):
+            total[:, :, planes] = values
+        return total, outputs
+
+    def sweep(
         self,
-        image: torch.Tensor,
         classes: Sequence[int],
-        into: torch.Tensor,
+        points: Sequence[Point],
         *,
-        scale: float = 1.0,
-        on_batch: Callable[[], None] = lambda: None,
-    ) -> torch.Tensor:
-        """Add the gradient of each class's aggregated output to `into`, times `scale`.
+        outputs: torch.Tensor | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield the weighted sum of the gradients at some points, in planes, as they are finished.
 
         Parameters
         ----------
-        image : torch.Tensor, shape [C, X, Y, Z]
-            The scan to differentiate at, clean or perturbed; the masks stay the clean scan's.
         classes : sequence of int
             The K classes.
-        into : torch.Tensor, shape [K, C, *padded scan]
-            Where to add; the padding's part is no part of the scan.
-        scale : float
-            Factor of this contribution.
-        on_batch : callable
-            Called after each batch of windows.
+        points : sequence of Point
+            Where to differentiate. They are the inner loop: each group of windows over the same
+            planes sees all of them before the next group begins.
+        outputs : torch.Tensor of float64, shape [K], optional
+            Where to add the weighted sum of the aggregated outputs.
+        progress : callable
+            Told the window batches done.
 
-        Returns
-        -------
-        torch.Tensor, shape [K]
-            The aggregated outputs themselves, float64, times `scale`.
+        Yields
+        ------
+        slice
+            Planes of the scan, in order, each once.
+        torch.Tensor, shape [K, C, n, Y, Z]
+            Their values: a view that the next step overwrites.
 
         Notes
         -----
+        What is held does not grow with the scan: a slab as thick as a window for each class, and
+        the planes of one perturbed scan. An aggregation that is not linear takes a pass over each
+        point beforehand, which holds one volume of logits.
+        """
+        if outputs is None:
+            outputs = torch.zeros(len(classes), dtype=torch.float64, device=self.image.device)
+        cotangents = [self.cotangents(point.read) for point in points]
+        shape = (len(classes), self.image.shape[0], self.tiling.settings.shape[0])
+        slab = self.image.new_zeros((*shape, *self.tiling.padded_shape[1:]))
+        n_done, n_total = 0, len(points) * self.n_batches
+        for row in self.tiling.rows:
+            for point, of_point in zip(points, cotangents, strict=True):
+                there = [of_point.present[i].intersection(classes) for i in row.indices]
+                scan_slab = self._slab(point.read, row) if any(there) else None
+                for batch in row.batches(self.window_batch):
+                    if scan_slab is not None:
+                        inputs = self.tiling.gather(scan_slab, batch)
+                        self._add_batch(inputs, batch, classes, of_point, point.weight, slab, outputs)
+                    n_done += 1
+                    progress(n_done, n_total)
+            yield from self._leaving(row, slab)
+            n_left = slab.shape[2] - row.n_finished
+            for of_class in slab:
+                of_class[:, :n_left] = of_class[:, row.n_finished :].clone()
+                of_class[:, n_left:] = 0
+
+    def _leaving(self, row: Row, slab: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield the finished planes of a slab, without padding, some at a time."""
+        finished = slice(row.planes.start, row.planes.start + row.n_finished)
+        of_scan = self.tiling.planes_of_scan(finished)
+        shift = self.tiling.interior[0].start - row.planes.start
+        for start in range(of_scan.start, of_scan.stop, _PLANES_AT_ONCE):
+            stop = min(start + _PLANES_AT_ONCE, of_scan.stop)
+            inside = (slice(start + shift, stop + shift), *self.tiling.interior[1:])
+            yield slice(start, stop), slab[(slice(None), slice(None), *inside)]
+
+    @torch.enable_grad()
+    def _add_batch(
+        self,
+        inputs: torch.Tensor,
+        batch: range,
+        classes: Sequence[int],
+        cotangents: Cotangents,
+        scale: float,
+        slab: torch.Tensor,
+        outputs: torch.Tensor,
+    ) -> None:
+        """Add the gradients ``[K, C, wx, Y, Z]`` and outputs ``[K]`` of some windows, times `scale`.
+
         In round r every window of a batch back-propagates its own r-th class: windows do not
         meet in the network, so one backward pass serves as many classes as there are windows.
         """
-        cotangents = self.cotangents(image)
-        padded = self.tiling.pad(image)
-        outputs = torch.zeros(len(classes), dtype=torch.float64, device=image.device)
-        for batch in self.tiling.batches(self.window_batch):
-            wanted = [[k for k, c in enumerate(classes) if c in cotangents.present[i]] for i in batch]
-            n_rounds = max(map(len, wanted))
-            if n_rounds == 0:
-                on_batch()
-                continue
-            inputs = self.tiling.gather(padded, batch).requires_grad_()
-            logits = self.model.logits(inputs)  # [B, L, *window]
-            values = logits.detach()
-            weights = [self.blending.weight(self.tiling.windows[i]) * scale for i in batch]
-            for r in range(n_rounds):
-                members = [(b, ks[r]) for b, ks in enumerate(wanted) if r < len(ks)]
-                upstream = torch.zeros_like(logits)
-                for b, k in members:
-                    window = self.tiling.windows[batch[b]]
-                    cotangent = cotangents.read(classes[k], window) * weights[b]
-                    upstream[b, classes[k]] = cotangent
-                    outputs[k] += (cotangent * values[b, classes[k]]).double().sum()
-                (gradient,) = torch.autograd.grad(logits, inputs, upstream, retain_graph=r + 1 < n_rounds)
-                for b, k in members:
-                    into[(k, slice(None), *self.tiling.windows[batch[b]])] += gradient[b]
-            on_batch()
-        return outputs
+        wanted = [[k for k, c in enumerate(classes) if c in cotangents.present[i]] for i in batch]
+        n_rounds = max(map(len, wanted))
+        if n_rounds == 0:
+            return
+        inputs.requires_grad_()
+        logits = self.model.logits(inputs)  # [B, L, *window]
+        values = logits.detach()
+        weights = [self.blending.weight(self.tiling.windows[i]) * scale for i in batch]
+        for r in range(n_rounds):
+            members = [(b, ks[r]) for b, ks in enumerate(wanted) if r < len(ks)]
+            upstream = torch.zeros_like(logits)
+            for b, k in members:
+                cotangent = cotangents.read(classes[k], self.tiling.windows[batch[b]]) * weights[b]
+                upstream[b, classes[k]] = cotangent
+                outputs[k] += (cotangent * values[b, classes[k]]).double().sum()
+            (gradient,) = torch.autograd.grad(logits, inputs, upstream, retain_graph=r + 1 < n_rounds)
+            for b, k in members:
+                _, y, z = self.tiling.windows[batch[b]]
+                slab[k, :, :, y, z] += gradient[b]

@@ -60,7 +60,7 @@ class MaskedScan:
 
     def windows(self, classes: Sequence[int]) -> list[WindowGame]:
         """Return the games of the windows that matter: a voxel of the classes, and a player."""
-        present = self.problem.cotangents(self.problem.image).present
+        present = self.problem.cotangents().present
         needed = [i for i, there in enumerate(present) if there.intersection(classes)]
         games = (WindowGame(self, i, _players(*self.inside(i))) for i in needed)
         return [game for game in games if len(game.players)]
@@ -114,7 +114,7 @@ class WindowGame:
     @property
     def classes(self) -> frozenset[int]:
         """The classes with a cotangent in this window."""
-        return self.scan.problem.cotangents(self.scan.image).present[self.index]
+        return self.scan.problem.cotangents().present[self.index]
 
     def n_passes(self, coalitions: Coalitions) -> int:
         """Return the passes that distinct coalitions take, a shared blank window not counted."""
@@ -167,7 +167,7 @@ class WindowGame:
         The masks of the classes do not meet, so each voxel's logit is read for its own class only.
         """
         problem = self.scan.problem
-        cotangents = problem.cotangents(self.scan.image)
+        cotangents = problem.cotangents()
         window = problem.tiling.windows[self.index]
         blending = problem.blending.weight(window).double()
         parts = []

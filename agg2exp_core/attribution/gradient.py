@@ -4,36 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from agg2exp_core.attribution.aggregation import parse_aggregation
 from agg2exp_core.attribution.baselines import baseline_image, parse_baseline
-from agg2exp_core.attribution.engine import Problem
-from agg2exp_core.attribution.method import Explained, Geometry, Passes
-from agg2exp_core.attribution.noise import standard_normal
+from agg2exp_core.attribution.engine import Point, Problem
+from agg2exp_core.attribution.method import Explained, FinishedPlanes, Geometry, Passes
+from agg2exp_core.attribution.noise import normal_planes
 from agg2exp_core.attribution.ranges import at_least, one_of
 
 
-def _path_integral(
-    problem: Problem, classes: Sequence[int], points: Iterator[tuple[torch.Tensor, float]], n_points: int
-) -> torch.Tensor:
-    """Weighted sum of the gradients at `points`, each a scan and its weight: ``[K, C, X, Y, Z]``."""
-    shape = (len(classes), problem.image.shape[0], *problem.tiling.padded_shape)
-    total = problem.image.new_zeros(shape)
-    n_batches = n_points * problem.n_batches
-    done = 0
+class GradientMethod:
+    """What the gradient methods have in common: their planes leave while later ones are computed."""
 
-    def on_batch() -> None:
-        nonlocal done
-        done += 1
-        problem.progress(done, n_batches)
+    def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
+        """Yield the attributions of all classes in planes."""
+        raise NotImplementedError
 
-    for image, weight in points:
-        problem.add_gradients(image, classes, total, scale=weight, on_batch=on_batch)
-    return problem.tiling.crop(total)
+    def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
+        """Yield the attribution of each class, whole."""
+        total = problem.image.new_empty((len(classes), *problem.image.shape))
+        infos: Sequence[dict[str, Any]] = ()
+        for planes, values, so_far in self.planes(problem, classes):
+            total[:, :, planes] = values
+            infos = so_far
+        yield from zip(classes, total, infos, strict=True)
+
+
+def _sums(
+    problem: Problem, classes: Sequence[int], points: Sequence[Point]
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    return problem.sweep(classes, points, progress=problem.progress)
 
 
 def _gradient_passes(geometry: Geometry, aggregation: str) -> Passes:
@@ -43,7 +48,7 @@ def _gradient_passes(geometry: Geometry, aggregation: str) -> Passes:
 
 
 @dataclass(frozen=True)
-class VanillaGradient:
+class VanillaGradient(GradientMethod):
     """The gradient of the aggregated output (Eq. 3).
 
     Parameters
@@ -56,10 +61,10 @@ class VanillaGradient:
     random: ClassVar[bool] = False
     aggregation: str = "sum"
 
-    def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
-        """Yield the attribution of each class."""
-        total = _path_integral(problem, classes, iter([(problem.image, 1.0)]), 1)
-        yield from ((c, values, {}) for c, values in zip(classes, total, strict=True))
+    def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
+        """Yield the attributions of all classes in planes."""
+        for planes, values in _sums(problem, classes, [Point(problem.read)]):
+            yield planes, values, [{} for _ in classes]
 
     def passes(self, geometry: Geometry) -> Passes:
         """Return the window passes of a scan, at most."""
@@ -67,7 +72,7 @@ class VanillaGradient:
 
 
 @dataclass(frozen=True)
-class SmoothGrad:
+class SmoothGrad(GradientMethod):
     """Mean of the gradients at noisy copies of the scan (Eq. 4).
 
     Parameters
@@ -90,21 +95,24 @@ class SmoothGrad:
         at_least("n_samples", self.n_samples, 1)
         at_least("sigma", self.sigma, 0)
 
-    def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
-        """Yield the attribution of each class."""
-        total = _path_integral(problem, classes, self._samples(problem), self.n_samples)
-        yield from ((c, values, {}) for c, values in zip(classes, total, strict=True))
+    def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
+        """Yield the attributions of all classes in planes."""
+        for planes, values in _sums(problem, classes, self._samples(problem)):
+            yield planes, values, [{} for _ in classes]
 
     def passes(self, geometry: Geometry) -> Passes:
         """Return the window passes of a scan, at most."""
         return _gradient_passes(geometry, self.aggregation).times(self.n_samples)
 
-    def _samples(self, problem: Problem) -> Iterator[tuple[torch.Tensor, float]]:
+    def _samples(self, problem: Problem) -> list[Point]:
         image = problem.image
         deviation = self.sigma * (image.max() - image.min())
-        for sample in range(self.n_samples):
-            noise = torch.from_numpy(standard_normal(image.shape, *problem.noise_address, sample))
-            yield image + deviation * noise.to(image), 1 / self.n_samples
+
+        def noisy(sample: int, planes: slice) -> torch.Tensor:
+            noise = normal_planes(image.shape, planes, *problem.noise_address, sample)
+            return image[:, planes] + deviation * torch.from_numpy(noise).to(image)
+
+        return [Point(partial(noisy, sample), 1 / self.n_samples) for sample in range(self.n_samples)]
 
 
 def _right(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +137,7 @@ QUADRATURES: dict[str, Callable[[int], tuple[np.ndarray, np.ndarray]]] = {
 
 
 @dataclass(frozen=True)
-class IntegratedGradients:
+class IntegratedGradients(GradientMethod):
     """Gradients along the straight path from a baseline, times the way (Eq. 5).
 
     Parameters
@@ -161,21 +169,32 @@ class IntegratedGradients:
         object.__setattr__(self, "baseline", parse_baseline(self.baseline))
         one_of("quadrature", self.quadrature, QUADRATURES)
 
-    def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
-        """Yield the attribution of each class, with its completeness residual."""
-        start = baseline_image(self.baseline, problem.image, problem.model)
-        way = problem.image - start
+    def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
+        """Yield the attributions of all classes in planes, with their completeness residuals."""
+        image = problem.image
+        start = baseline_image(self.baseline, image, problem.model)
+        rise = (problem.outputs(image, classes) - problem.outputs(start, classes)).tolist()
+
+        def way(planes: slice) -> torch.Tensor:
+            return image[:, planes] - start[:, planes]
+
+        def on_path(share: float, planes: slice) -> torch.Tensor:
+            return start[:, planes] + share * way(planes)
+
         nodes, weights = QUADRATURES[self.quadrature](self.n_steps)
-        points = ((start + float(a) * way, float(w)) for a, w in zip(nodes, weights, strict=True))
-        total = _path_integral(problem, classes, points, self.n_steps)
-        rise = problem.outputs(problem.image, classes) - problem.outputs(start, classes)
-        for c, gradient, wanted in zip(classes, total, rise.tolist(), strict=True):
-            values = gradient * way
-            missing = float(values.double().sum()) - wanted
-            residual = abs(missing / wanted) if wanted else None
-            yield c, values, {"output_difference": wanted, "completeness_residual": residual}
+        points = [Point(partial(on_path, float(a)), float(w)) for a, w in zip(nodes, weights, strict=True)]
+        reached = torch.zeros(len(classes), dtype=torch.float64, device=image.device)
+        for planes, gradients in _sums(problem, classes, points):
+            values = gradients * way(planes)
+            reached += values.double().sum(dim=(1, 2, 3, 4))
+            yield planes, values, [_completeness(*pair) for pair in zip(rise, reached.tolist(), strict=True)]
 
     def passes(self, geometry: Geometry) -> Passes:
         """Return the window passes of a scan, at most: the path's, and those of its two ends."""
         at_a_point = _gradient_passes(geometry, self.aggregation)
         return at_a_point.times(self.n_steps).plus(Passes(2 * at_a_point.forward))
+
+
+def _completeness(wanted: float, reached: float) -> dict[str, Any]:
+    residual = abs((reached - wanted) / wanted) if wanted else None
+    return {"output_difference": wanted, "completeness_residual": residual}

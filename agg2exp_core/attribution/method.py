@@ -14,6 +14,10 @@ from agg2exp_core.windows import Tiling
 Explained = tuple[int, torch.Tensor, dict[str, Any]]
 """Class index, attribution ``[C, X, Y, Z]``, and what the method says about it."""
 
+FinishedPlanes = tuple[slice, torch.Tensor, Sequence[dict[str, Any]]]
+"""Planes of the scan, their values ``[K, C, n, Y, Z]``, which the next ones may overwrite, and what
+the method says about each class so far: it holds once the last planes are there."""
+
 
 class Method(Protocol):
     """A frozen dataclass whose fields are the method's parameters."""
@@ -86,3 +90,11 @@ class Counted(Protocol):
 
     def passes(self, geometry: Geometry) -> Passes:
         """Return how many passes a scan takes at most, the clean prediction not counted."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A method whose attributions of all classes are finished plane by plane."""
+
+    def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
+        """Yield the planes of the scan in order, each once."""

@@ -13,11 +13,25 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+_WORDS_PER_COUNT = 4
+"""Words of 64 bits that Philox-4x64 makes of one value of its counter."""
 
-def random_bits(n: int, *address: object) -> NDArray[np.uint64]:
-    """Return `n` words of 64 random bits for an address (Philox-4x64, Salmon et al. 2011)."""
+
+def random_bits(n: int, *address: object, first_count: int = 0) -> NDArray[np.uint64]:
+    """Return `n` words of 64 random bits for an address (Philox-4x64, Salmon et al. 2011).
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    *address : object
+        Everything that they depend on; told apart by `repr`.
+    first_count : int
+        Where to begin: four words belong to each value of the counter.
+    """
     digest = hashlib.sha256(repr(address).encode()).digest()
-    return np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)).random_raw(n)
+    key = np.frombuffer(digest[:16], np.uint64)
+    return np.random.Philox(key=key, counter=first_count).random_raw(n)
 
 
 def standard_normal(shape: Sequence[int], *address: object) -> NDArray[np.float32]:
@@ -35,13 +49,45 @@ def standard_normal(shape: Sequence[int], *address: object) -> NDArray[np.float3
     ndarray of float32
         Box-Muller transform of `random_bits`.
     """
-    n = math.prod(shape)
-    bits = random_bits((n + 1) // 2, *address)
-    halves = bits.view(np.uint32).reshape(-1, 2)  # [n / 2, 2]
+    return _flat_normal(0, math.prod(shape), address).reshape(shape)
+
+
+def normal_planes(shape: Sequence[int], planes: slice, *address: object) -> NDArray[np.float32]:
+    """Return planes of the noise of a whole scan, bit for bit, without making the rest.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        ``(C, X, Y, Z)`` of the scan.
+    planes : slice
+        Which planes of X.
+    *address : object
+        As for `standard_normal`.
+
+    Returns
+    -------
+    ndarray of float32, shape [C, n, Y, Z]
+        ``standard_normal(shape, *address)[:, planes]``.
+    """
+    C, X, Y, Z = shape
+    noise = np.empty((C, planes.stop - planes.start, Y, Z), np.float32)
+    for c, i in np.ndindex(noise.shape[:2]):
+        start = (c * X + planes.start + i) * Y * Z
+        noise[c, i] = _flat_normal(start, start + Y * Z, address).reshape(Y, Z)
+    return noise
+
+
+def _flat_normal(start: int, stop: int, address: tuple[object, ...]) -> NDArray[np.float32]:
+    """Return the noise of flat indices ``[stop - start]``; two of them share a word."""
+    first_count = start // (2 * _WORDS_PER_COUNT)
+    skipped = start - first_count * 2 * _WORDS_PER_COUNT
+    n_words = (skipped + stop - start + 1) // 2
+    bits = random_bits(n_words, *address, first_count=first_count)
+    halves = bits.view(np.uint32).reshape(-1, 2)  # [n_words, 2]
     uniform = (halves.astype(np.float64) + 0.5) * 2.0**-32  # strictly inside (0, 1)
     radius = np.sqrt(-2 * np.log(uniform[:, 0]))
     angle = 2 * np.pi * uniform[:, 1]
     normal = np.empty((len(bits), 2), np.float32)
     normal[:, 0] = radius * np.cos(angle)
     normal[:, 1] = radius * np.sin(angle)
-    return normal.ravel()[:n].reshape(shape)
+    return normal.ravel()[skipped : skipped + stop - start]

@@ -92,6 +92,7 @@ def _from_class(reference: str, kind: type) -> type[Method]:
         "random": getattr(kind, "random", True),
         "aggregation": getattr(kind, "aggregation", "sum"),
         "explain": explain,
+        "planes": None,  # of a method in the package that it may derive from: its own `explain` counts
         "__doc__": kind.__doc__,
         "__module__": kind.__module__,
     }

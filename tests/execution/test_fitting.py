@@ -13,7 +13,7 @@ from agg2exp_core.models import wrap_network
 from agg2exp_core.prediction import predict, sliding_logits
 from tests.networks import CLASS_NAMES, random_image, smooth_network
 
-IMAGE = random_image(1, 20, 13, 9, dtype=torch.float32)
+IMAGE = random_image(1, 9, 13, 20, dtype=torch.float32)
 METHODS = [
     ("vanilla_gradient", {}),
     ("vanilla_gradient", {"aggregation": "median"}),

@@ -1,0 +1,109 @@
+"""Where the derivative of an aggregated output begins: ``u_c``, read window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+
+from agg2exp_core.windows import Window
+
+NO_CLASS = -1
+"""Label of padding: no class, no weight."""
+
+
+class Cotangents(Protocol):
+    """The cotangents of all classes over one padded scan."""
+
+    @property
+    def present(self) -> tuple[frozenset[int], ...]:
+        """The classes of each window whose cotangent is not zero throughout it."""
+
+    def read(self, class_index: int, window: Window) -> torch.Tensor:
+        """Return ``u_c`` inside a window ``[*window]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskCotangents:
+    """Cotangents on the voxels of each class: a factor a class, and a volume that all share.
+
+    Parameters
+    ----------
+    labels : torch.Tensor or None, shape [*padded scan]
+        Class of each voxel on the clean scan, `NO_CLASS` in the padding; None where all classes
+        share one mask.
+    factors : torch.Tensor, shape [L]
+        By class.
+    volume : torch.Tensor or None, shape [*padded scan]
+        By voxel; None for 1 everywhere.
+    windows : tuple
+        The windows over the padded scan.
+    """
+
+    labels: torch.Tensor | None
+    factors: torch.Tensor
+    volume: torch.Tensor | None
+    windows: tuple[Window, ...]
+
+    def read(self, class_index: int, window: Window) -> torch.Tensor:
+        """Return ``u_c`` inside a window ``[*window]``."""
+        weight = self.factors[class_index]
+        if self.volume is not None:
+            weight = weight * self.volume[window]
+        return weight if self.labels is None else weight * (self.labels[window] == class_index)
+
+    @cached_property
+    def present(self) -> tuple[frozenset[int], ...]:
+        """The classes of each window whose cotangent is not zero throughout it."""
+        return tuple(self._classes_in(window) for window in self.windows)
+
+    def _classes_in(self, window: Window) -> frozenset[int]:
+        weighted = None if self.volume is None else self.volume[window] != 0
+        if self.labels is None:
+            anything = weighted is None or bool(weighted.any())
+            return frozenset(range(len(self.factors))) if anything else frozenset()
+        labels = self.labels[window] if weighted is None else self.labels[window][weighted]
+        return frozenset(torch.unique(labels).tolist()) - {NO_CLASS}
+
+
+@dataclass(frozen=True, eq=False)
+class PointCotangents:
+    """Cotangents on one or two voxels of each class, which share a weight of 1.
+
+    Parameters
+    ----------
+    voxels : mapping of int to list of tuple
+        Of each class, in the padded scan.
+    like : torch.Tensor
+        Of the type and on the device that are wanted.
+    windows : tuple
+        The windows over the padded scan.
+    """
+
+    voxels: Mapping[int, list[tuple[int, ...]]]
+    like: torch.Tensor
+    windows: tuple[Window, ...]
+
+    def read(self, class_index: int, window: Window) -> torch.Tensor:
+        """Return ``u_c`` inside a window ``[*window]``."""
+        weight = self.like.new_zeros([part.stop - part.start for part in window])
+        for voxel in self.voxels[class_index]:
+            if _lies_in(voxel, window):
+                place = tuple(v - part.start for v, part in zip(voxel, window, strict=True))
+                weight[place] = 1 / len(self.voxels[class_index])
+        return weight
+
+    @cached_property
+    def present(self) -> tuple[frozenset[int], ...]:
+        """The classes of each window whose cotangent is not zero throughout it."""
+        return tuple(
+            frozenset(c for c, voxels in self.voxels.items() if any(_lies_in(v, window) for v in voxels))
+            for window in self.windows
+        )
+
+
+def _lies_in(voxel: tuple[int, ...], window: Window) -> bool:
+    return all(part.start <= v < part.stop for v, part in zip(voxel, window, strict=True))
