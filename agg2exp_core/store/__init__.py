@@ -7,7 +7,19 @@ last. Python's and any other Zarr v3 reader opens all of it.
 """
 
 from agg2exp_core.store.naming import check_name, identity
-from agg2exp_core.store.scan import ScanStore, Unit
+from agg2exp_core.store.scan import ScanStore, Unit, UnitWriter
 from agg2exp_core.store.store import Failure, Label, Store, open_store
+from agg2exp_core.store.streaming import WriteQueue
 
-__all__ = ["Failure", "Label", "ScanStore", "Store", "Unit", "check_name", "identity", "open_store"]
+__all__ = [
+    "Failure",
+    "Label",
+    "ScanStore",
+    "Store",
+    "Unit",
+    "UnitWriter",
+    "WriteQueue",
+    "check_name",
+    "identity",
+    "open_store",
+]

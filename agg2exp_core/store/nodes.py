@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import dask.array as da
@@ -23,6 +23,8 @@ from agg2exp_core.store.root import METADATA, Root
 
 CHUNK_SIDE = 128
 """Longest side of a chunk in voxels."""
+UNIT_PLANES = 16
+"""Planes of a chunk of an attribution: what is buffered for each class while its planes arrive."""
 ATTRIBUTES = "agg2exp"
 """The attribute under which everything that is ours lies."""
 
@@ -63,8 +65,18 @@ def _is_metadata(key: str) -> bool:
 
 
 def checksum(values: NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's bytes in C order, as hexadecimal digits."""
-    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+    """Return the SHA-256 of an array's bytes in C order, as hexadecimal digits.
+
+    Of ``[C, X, Y, Z]`` it is that of the channels' own digests, one after the other: so it can be taken
+    while planes of all channels arrive together.
+    """
+    channels = values if values.ndim == 4 else values[None]
+    return combined_checksum([hashlib.sha256(np.ascontiguousarray(c).data).digest() for c in channels])
+
+
+def combined_checksum(digests: Sequence[bytes]) -> str:
+    """Return the checksum of an array from the SHA-256 digests of its channels."""
+    return (digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()).hex()
 
 
 def put_array(
@@ -97,24 +109,95 @@ def put_array(
     before = root.get_json(f"{path}/{METADATA}")
     if before and (before["shape"], before["attributes"][ATTRIBUTES]) != (list(values.shape), own):
         root.delete_tree(path)
-    n_outer = values.ndim - 3
-    chunks = (1,) * n_outer + tuple(min(CHUNK_SIDE, n) for n in values.shape[n_outer:])
     with root.guard(path):
         store = _MetadataLast(root.at(path))
-        array = zarr.create_array(
-            store,
-            shape=values.shape,
-            dtype=values.dtype,
-            chunks=chunks,
-            compressors=ZstdCodec(level=1),
-            dimension_names=dims,
-            attributes={ATTRIBUTES: own},
-            config={"write_empty_chunks": True},
-            overwrite=False,
-        )
+        array = _create(store, values.shape, values.dtype, CHUNK_SIDE, dims, own)
         array[...] = values
         store.publish()
     return own
+
+
+def _create(
+    store: ZarrStore,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    most_planes: int,
+    dims: tuple[str, ...],
+    own: Mapping[str, Any],
+) -> zarr.Array[Any]:
+    chunks = [1] * len(shape)
+    sides = (most_planes, CHUNK_SIDE, CHUNK_SIDE)[-len(shape) :]
+    chunks[-len(sides) :] = [min(side, n) for side, n in zip(sides, shape[-len(sides) :], strict=True)]
+    return zarr.create_array(
+        store,
+        shape=shape,
+        dtype=dtype,
+        chunks=tuple(chunks),
+        compressors=ZstdCodec(level=1),
+        dimension_names=dims,
+        attributes={ATTRIBUTES: dict(own)},
+        config={"write_empty_chunks": True},
+        overwrite=False,
+    )
+
+
+class HiddenArray:
+    """A float32 array that is written a block of planes at a time, and seen by nobody before `publish`.
+
+    Parameters
+    ----------
+    root : Root
+        The store's root.
+    path : str
+        Of the array, relative to the root. A finished array of the same shape and identity that is there
+        is hidden and written over; anything else goes.
+    shape : tuple of int
+        ``(X, Y, Z)`` or ``(C, X, Y, Z)``.
+    dims : tuple of str
+        Names of its dimensions.
+    identity : str
+        Of the result.
+    """
+
+    def __init__(
+        self, root: Root, path: str, shape: tuple[int, ...], dims: tuple[str, ...], identity: str
+    ) -> None:
+        self._root, self._path, self._identity = root, path, identity
+        before = root.get_json(f"{path}/{METADATA}")
+        with root.guard(path):
+            self._store = _MetadataLast(root.at(path))
+            own = {"identity": identity}
+            self._array = _create(self._store, shape, np.dtype(np.float32), UNIT_PLANES, dims, own)
+        if before is None:
+            return
+        grid = before.get("chunk_grid", {}).get("configuration", {}).get("chunk_shape")
+        there = before["shape"], before["attributes"][ATTRIBUTES]["identity"], grid
+        if there == (list(shape), identity, list(self._array.chunks)):
+            root.delete(f"{path}/{METADATA}")
+        else:
+            root.delete_tree(path)
+
+    def write(self, start: int, block: NDArray[np.float32]) -> None:
+        """Write planes ``[n, Y, Z]`` or ``[C, n, Y, Z]`` that are whole chunks."""
+        with self._root.guard(self._path):
+            self._array[..., start : start + block.shape[-3], :, :] = block
+
+    def publish(self, info: Mapping[str, Any], digests: Sequence[bytes]) -> dict[str, Any]:
+        """Write the metadata, last of all; return what is kept under "agg2exp".
+
+        Parameters
+        ----------
+        info : mapping
+            What is told about the result, JSON-ready.
+        digests : sequence of bytes
+            SHA-256 of each channel.
+        """
+        told = {"identity": self._identity, "info": info}
+        own = {**json_ready(told), "checksum": combined_checksum(digests)}
+        with self._root.guard(self._path):
+            self._array.update_attributes({ATTRIBUTES: own})
+            self._store.publish()
+        return own
 
 
 def put_group(root: Root, path: str, attributes: Mapping[str, Any] | None = None) -> None:
@@ -193,10 +276,13 @@ def read_array(root: Root, path: str) -> NDArray[Any]:
 
 
 def lazy_array(root: Root, path: str) -> da.Array:
-    """Return a finished array for Dask, one task per chunk."""
+    """Return a finished array for Dask, one task per chunk, or per cube of thin chunks."""
     array = open_array(root, path)
     name = f"{path}-{_own(array)['checksum']}"
-    return cast(da.Array, da.from_array(array, chunks=array.chunks, name=name))  # type: ignore[no-untyped-call]
+    thickness = array.chunks[-3]
+    planes = thickness * max(CHUNK_SIDE // thickness, 1)
+    chunks = (*array.chunks[:-3], planes, *array.chunks[-2:])
+    return cast(da.Array, da.from_array(array, chunks=chunks, name=name))  # type: ignore[no-untyped-call]
 
 
 def is_intact(root: Root, path: str) -> bool:

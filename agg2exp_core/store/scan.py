@@ -16,6 +16,7 @@ from agg2exp_core.errors import StoreError
 from agg2exp_core.store import nodes, ome
 from agg2exp_core.store.naming import check_name
 from agg2exp_core.store.root import METADATA, Root
+from agg2exp_core.store.streaming import PlaneWriter, WriteQueue
 from agg2exp_core.types import Grid, Mask, Prediction, Scan
 
 _PREDICTION = "prediction"
@@ -30,7 +31,7 @@ class Unit:
     identity : str
         Of the result (see `agg2exp_core.store.identity`).
     checksum : str
-        SHA-256 of the float32 bytes in C order.
+        SHA-256 of the float32 bytes in C order; of several channels, that of the channels' digests.
     info : mapping
         What the method says about its result.
     shape : tuple of int
@@ -41,6 +42,23 @@ class Unit:
     checksum: str
     info: Mapping[str, Any]
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitWriter:
+    """The attribution of one class on its way into the store; see `ScanStore.unit_writer`."""
+
+    planes: PlaneWriter
+    shape: tuple[int, ...]
+
+    def append(self, values: NDArray[np.floating[Any]]) -> None:
+        """Take the next planes ``[n, Y, Z]`` or ``[C, n, Y, Z]``; they are copied."""
+        self.planes.append(values)
+
+    def finish(self, info: Mapping[str, Any]) -> Unit:
+        """Make the unit visible, with what the method says about its result, JSON-ready."""
+        kept = self.planes.finish(info)
+        return Unit(kept["identity"], kept["checksum"], kept["info"], self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,19 +219,14 @@ class ScanStore:
             self.root, self._path("labels", name), {"ome": metadata, nodes.ATTRIBUTES: dict(attributes)}
         )
 
-    def write_unit(
-        self,
-        label: str,
-        class_name: str,
-        values: NDArray[np.floating[Any]],
-        *,
-        identity: str,
-        info: Mapping[str, Any],
-    ) -> Unit:
-        """Store the attribution of one class, visible to any Zarr tool only once it is complete.
+    def unit_writer(
+        self, label: str, class_name: str, shape: tuple[int, ...], identity: str, queue: WriteQueue
+    ) -> UnitWriter:
+        """Begin the attribution of one class, whose planes will be appended in order.
 
-        Writers of different classes, in any processes or machines, never share a key but the metadata of
-        the groups above, which are the same bytes from each.
+        It is visible to any Zarr tool only once it is finished; one of the same name that was there is
+        gone at once. Writers of different classes, in any processes or machines, never share a key but
+        the metadata of the groups above, which are the same bytes from each.
 
         Parameters
         ----------
@@ -221,17 +234,12 @@ class ScanStore:
             Of the method and its parameters.
         class_name : str
             The class that is explained.
-        values : ndarray of float, shape [X, Y, Z] or [C, X, Y, Z]
-            Stored as float32.
+        shape : tuple of int
+            ``(X, Y, Z)`` or ``(C, X, Y, Z)``; stored as float32.
         identity : str
             What the result depends on.
-        info : mapping
-            What the method says about its result, JSON-ready.
-
-        Returns
-        -------
-        Unit
-            What is now stored.
+        queue : WriteQueue
+            Who writes, while the caller computes.
 
         Raises
         ------
@@ -241,10 +249,26 @@ class ScanStore:
         path = self._unit_path(label, class_name)
         nodes.put_group(self.root, self._path("attributions"))
         nodes.put_group(self.root, self._path("attributions", label))
-        dims = ome.IMAGE_AXES[-values.ndim :]
-        attributes = {"identity": identity, "info": info}
-        kept = nodes.put_array(self.root, path, values.astype(np.float32, copy=False), dims, attributes)
-        return Unit(identity, kept["checksum"], kept["info"], values.shape)
+        dims = ome.IMAGE_AXES[-len(shape) :]
+        return UnitWriter(PlaneWriter(self.root, path, shape, dims, identity, queue), shape)
+
+    def write_unit(
+        self,
+        label: str,
+        class_name: str,
+        values: NDArray[np.floating[Any]],
+        *,
+        identity: str,
+        info: Mapping[str, Any],
+    ) -> Unit:
+        """Store the attribution of one class as a whole ``[X, Y, Z]`` or ``[C, X, Y, Z]``.
+
+        The parameters and errors, and every byte, are those of `unit_writer`.
+        """
+        with WriteQueue() as queue:
+            writer = self.unit_writer(label, class_name, values.shape, identity, queue)
+            writer.append(values)
+            return writer.finish(info)
 
     def units(self, label: str) -> dict[str, Unit]:
         """Return the finished units of a label by class name."""
