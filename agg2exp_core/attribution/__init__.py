@@ -17,6 +17,7 @@ import torch
 from agg2exp_core.attribution.aggregation import Clean, choose_aggregation
 from agg2exp_core.attribution.engine import Problem, Progress
 from agg2exp_core.attribution.method import Counted, Explained, Geometry, Method, Passes
+from agg2exp_core.attribution.plan import Estimate, estimate
 from agg2exp_core.attribution.registry import (
     METHODS,
     is_default,
@@ -33,6 +34,7 @@ from agg2exp_core.windows import Tiling
 __all__ = [
     "METHODS",
     "Counted",
+    "Estimate",
     "Execution",
     "Geometry",
     "Method",
@@ -40,6 +42,7 @@ __all__ = [
     "attribute",
     "choose_aggregation",
     "choose_classes",
+    "estimate",
     "is_default",
     "make_method",
     "nearest",
