@@ -1,6 +1,7 @@
 """What a run will cost is known before it: passes are bounds, memory is the measured one."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -134,6 +135,8 @@ print(json.dumps([predicted, peak - before]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
 def test_memory_is_what_was_predicted():
-    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
+    freed_at_once = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1048576"}  # or the peak is the heap's history
+    command = [sys.executable, "-c", MEASURE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=freed_at_once)
     predicted, measured = json.loads(done.stdout)
-    assert measured <= predicted <= 4 * measured
+    assert measured <= predicted <= 3 * measured
