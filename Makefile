@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-services lint clean
+.PHONY: help demo test test-services lint bench-attribution clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: $(READY) ## style, types, import directions
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench-attribution: $(READY) ## speed of the attribution engine as ratios, in about six minutes
+	$(BIN)/python -m benchmarks.attribution
 
 clean: ## remove what make demo wrote
 	rm -rf demo

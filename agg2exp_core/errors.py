@@ -31,6 +31,10 @@ class Agg2ExpError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.where, self.got, self.allowed, self.remedy)
 
+    def at(self, where: object) -> Agg2ExpError:
+        """Return the same error at another place: a scan's id in place of its path, for one."""
+        return _rebuild(type(self), str(where), self.got, self.allowed, self.remedy)
+
     @property
     def reason(self) -> str:
         """The message without the place, on one line."""

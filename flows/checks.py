@@ -63,7 +63,7 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, str]:
 
 
 def plan(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -> Plan:
-    """Check scans, method, model, classes and store.
+    """Check scans, method, model and classes.
 
     Raises
     ------
@@ -101,8 +101,19 @@ def plan(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -
                 remedy="use a model for single scans",
             )
         check_network(model)
-        register(store_of(settings.store), model, settings)
     return Plan(jobs, errors, rejected, settings)
+
+
+def claim_store(plan: Plan) -> None:
+    """Say in the store what will be in it.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written, or holds results of another model or other parameters.
+    """
+    settings = plan.settings
+    register(store_of(settings.store), model_of(settings.model, settings.device), settings)
 
 
 def labels_of(store: str, labels: Sequence[str] | None) -> list[str]:

@@ -71,6 +71,9 @@ def explain(
         int | None, typer.Option("--window-batch", min=1, help="Windows per pass; by default what fits.")
     ] = None,
     device: Device = "auto",
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Print passes, memory and time that it would take, and stop.")
+    ] = False,
     state: State = None,
     debug: Debug = False,
 ) -> int:
@@ -93,7 +96,12 @@ def explain(
         classes_per_task=classes_per_task,
         window_batch=window_batch,
     )
-    return run_explain(plan(scans, scan_id, settings), state)
+    checked = plan(scans, scan_id, settings)
+    if plan_only:
+        from flows.planning import print_plan
+
+        return print_plan(checked)
+    return run_explain(checked, state)
 
 
 @app.command()

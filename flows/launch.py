@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flows.checks import Plan, labels_of
+from flows.checks import Plan, claim_store, labels_of
 from flows.exit_codes import DONE, NOTHING, SOME_FAILED
 from flows.server import embedded_server, wait_until_recorded
 
@@ -26,6 +26,7 @@ def run_explain(plan: Plan, state: Path | None) -> int:
         print(f"error: {error}", file=sys.stderr)
     if not plan.jobs:
         return NOTHING
+    claim_store(plan)
     with _served(state):
         from flows.explain import explain
 

@@ -12,6 +12,7 @@ from agg2exp_core.store import ScanStore, identity
 from agg2exp_core.volumes import load_rois
 from tasks.resources import store_of
 from tasks.retrying import RETRYING
+from tasks.settings import without_path
 
 ROWS_VERSION = 1
 """Raised when the meaning of the matrices changes, so that old rows are made anew."""
@@ -37,7 +38,8 @@ def add_regions(store: str, scan_id: str, rois: str, roi_names: str | None) -> l
         If the regions of this scan cannot be used.
     """
     there = store_of(store).scan(scan_id)
-    masks = load_rois(rois, there.image().grid, scan_id, roi_names)
+    with without_path(scan_id):
+        masks = load_rois(rois, there.image().grid, scan_id, roi_names)
     for name, mask in masks.items():
         there.write_roi(name, mask, "extra")
     return list(masks)

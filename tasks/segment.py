@@ -13,7 +13,7 @@ from agg2exp_core.store import identity
 from agg2exp_core.volumes import load_scan
 from tasks.resources import model_of, store_of
 from tasks.retrying import RETRYING
-from tasks.settings import ExplainSettings, ScanJob
+from tasks.settings import ExplainSettings, ScanJob, without_path
 
 
 class Segmented(TypedDict):
@@ -41,7 +41,8 @@ def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
         If the store holds another scan of this id.
     """
     model = model_of(settings.model, settings.device)
-    loaded = load_scan(scan.path, model, scan.scan_id)
+    with without_path(scan.scan_id):
+        loaded = load_scan(scan.path, model, scan.scan_id)
     there = store_of(settings.store).scan(scan.scan_id)
     if there.content_hash() not in (None, loaded.content_hash):
         raise StoreError(

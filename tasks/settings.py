@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,6 +120,15 @@ class ExplainSettings:
     def recipe_identity(self) -> str:
         """Hex digest of the recipe."""
         return identity(**self.recipe)
+
+
+@contextmanager
+def without_path(scan_id: str) -> Iterator[None]:
+    """Let errors name a scan by its id: logs and run states show no path, which may name a person."""
+    try:
+        yield
+    except Agg2ExpError as error:
+        raise error.at(scan_id) from None
 
 
 def reason_of(error: object, scan_id: str, path: str) -> str:

@@ -15,6 +15,7 @@ import torch
 from agg2exp_core.attribution.aggregation import Clean, choose_aggregation
 from agg2exp_core.attribution.engine import Problem, Progress
 from agg2exp_core.attribution.method import Counted, Geometry, Method, Passes
+from agg2exp_core.attribution.plan import Estimate, estimate
 from agg2exp_core.attribution.planes import Planes, assemble, stream
 from agg2exp_core.attribution.registry import (
     METHODS,
@@ -32,6 +33,7 @@ from agg2exp_core.windows import Tiling
 __all__ = [
     "METHODS",
     "Counted",
+    "Estimate",
     "Execution",
     "Geometry",
     "Method",
@@ -41,6 +43,7 @@ __all__ = [
     "attribute_planes",
     "choose_aggregation",
     "choose_classes",
+    "estimate",
     "is_default",
     "make_method",
     "nearest",

@@ -22,6 +22,10 @@ class Cotangents(Protocol):
     def present(self) -> tuple[frozenset[int], ...]:
         """The classes of each window whose cotangent is not zero throughout it."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether all classes have the same."""
+
     def read(self, class_index: int, window: Window) -> torch.Tensor:
         """Return ``u_c`` inside a window ``[*window]``."""
 
@@ -47,6 +51,11 @@ class MaskCotangents:
     factors: torch.Tensor
     volume: torch.Tensor | None
     windows: tuple[Window, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether all classes have the same."""
+        return self.labels is None
 
     def read(self, class_index: int, window: Window) -> torch.Tensor:
         """Return ``u_c`` inside a window ``[*window]``."""
@@ -86,6 +95,11 @@ class PointCotangents:
     voxels: Mapping[int, list[tuple[int, ...]]]
     like: torch.Tensor
     windows: tuple[Window, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether all classes have the same."""
+        return False
 
     def read(self, class_index: int, window: Window) -> torch.Tensor:
         """Return ``u_c`` inside a window ``[*window]``."""

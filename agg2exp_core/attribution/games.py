@@ -121,7 +121,7 @@ class WindowGame:
         return len(coalitions) - self.scan.n_shared_passes * int((~coalitions.any(axis=1)).sum())
 
     @torch.no_grad()
-    def values(self, coalitions: Coalitions, on_pass: Callable[[int], None]) -> Values:
+    def values(self, coalitions: Coalitions, on_pass: Callable[[], None]) -> Values:
         """Return the window's part of the aggregated outputs of all classes.
 
         Parameters
@@ -129,7 +129,7 @@ class WindowGame:
         coalitions : ndarray of bool, shape [n_coalitions, k]
             Who is on; no row twice.
         on_pass : callable
-            Told the number of windows of each pass.
+            Called after each pass.
 
         Returns
         -------
@@ -158,20 +158,23 @@ class WindowGame:
             on[:, :-1] = torch.from_numpy(coalitions[rows])
             keep = on.to(image.device)[:, None, of_voxel]  # [B, 1, *window]
             totals[rows] = read(problem.model.logits(torch.where(keep, image, start)))
-            on_pass(len(rows))
+            on_pass()
         return totals
 
     def _readout(self) -> Callable[[torch.Tensor], Values]:
         """Return ``<(I / N) u_c, .>`` for all classes: from logits ``[B, L, *window]`` to ``[B, L]``.
 
-        The masks of the classes do not meet, so each voxel's logit is read for its own class only.
+        The masks of predicted classes do not meet: a voxel's logit is read for its own class only.
         """
         problem = self.scan.problem
         cotangents = problem.cotangents()
         window = problem.tiling.windows[self.index]
         blending = problem.blending.weight(window).double()
-        parts = []
+        parts: list[tuple[int, torch.Tensor, torch.Tensor]] = []
         for c in sorted(self.classes):
+            if parts and cotangents.shared:  # one mask for all classes
+                parts.append((c, *parts[0][1:]))
+                continue
             weight = (cotangents.read(c, window) * blending).flatten()
             voxels = torch.nonzero(weight).flatten()
             parts.append((c, voxels, weight[voxels]))
@@ -194,7 +197,7 @@ def play(rounds: Sequence[tuple[WindowGame, Coalitions]]) -> Iterator[tuple[Wind
     n_total = sum(_n_batches(game.n_passes(coalitions), problem.window_batch) for game, coalitions in rounds)
     n_done = 0
 
-    def on_pass(n_windows: int) -> None:
+    def on_pass() -> None:
         nonlocal n_done
         n_done += 1
         problem.progress(n_done, n_total)

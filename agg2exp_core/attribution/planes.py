@@ -13,7 +13,8 @@ import torch
 from agg2exp_core.attribution.engine import Problem
 from agg2exp_core.attribution.method import Method, Streaming
 from agg2exp_core.execution import Execution, fit_classes, fit_windows, halve_windows
-from agg2exp_core.types import ClassAttribution, FloatVolume
+from agg2exp_core.types import ClassAttribution, FloatVolume, SegmentationModel
+from agg2exp_core.windows import Tiling
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,26 @@ class Planes:
             yield name, values[0] if len(values) == 1 else values
 
 
+def class_bytes(model: SegmentationModel, method: Method, tiling: Tiling, *, whole: bool) -> int:
+    """Return the memory of one class's attribution while it is computed.
+
+    Parameters
+    ----------
+    model : SegmentationModel
+        The model.
+    method : Method
+        How.
+    tiling : Tiling
+        The windows over the scan.
+    whole : bool
+        Whether the caller holds whole arrays.
+    """
+    n_planes, *sides = tiling.padded_shape
+    if isinstance(method, Streaming):
+        n_planes = tiling.settings.shape[0] + whole * n_planes
+    return n_planes * math.prod(sides) * model.n_channels * model.dtype.itemsize
+
+
 def stream(
     problem: Problem, method: Method, classes: Sequence[int], execution: Execution, *, whole: bool
 ) -> Iterator[Planes]:
@@ -69,11 +90,8 @@ def stream(
         and what came before of these classes is void: a result has the bits of the batch that fitted.
     """
     model, waiting = problem.model, list(classes)
-    n_planes, *sides = problem.tiling.padded_shape
-    if isinstance(method, Streaming):
-        n_planes = problem.tiling.settings.shape[0] + whole * n_planes
-    class_bytes = n_planes * math.prod(sides) * model.n_channels * model.dtype.itemsize
-    n_classes = fit_classes(model, execution.class_batch, class_bytes, len(waiting))
+    n_bytes = class_bytes(model, method, problem.tiling, whole=whole)
+    n_classes = fit_classes(model, execution.class_batch, n_bytes, len(waiting))
     while waiting:
         n_windows = fit_windows(model, execution.window_batch)
         try:

@@ -11,7 +11,8 @@ import torch
 
 from agg2exp_core.types import SegmentationModel
 
-_N_REPEATS = 3
+_LEAST_REPEATS, _MOST_REPEATS = 3, 20
+_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class WindowCost:
 
 
 def measure_window(model: SegmentationModel) -> WindowCost:
-    """Pass one window of noise forward and backward, once to warm up and three times for the clock.
+    """Pass one window of noise forward and backward: once to warm up, then for a second, or 3 times.
 
     Notes
     -----
@@ -44,7 +45,10 @@ def measure_window(model: SegmentationModel) -> WindowCost:
     window = torch.rand(shape, device=model.device, dtype=model.dtype)
     n_bytes = _peak_bytes(model, window)
     forward, backward = [], []
-    for _ in range(_N_REPEATS):
+    started = time.perf_counter()
+    for i in range(_MOST_REPEATS):
+        if i >= _LEAST_REPEATS and time.perf_counter() - started > _SECONDS:
+            break
         with torch.no_grad():
             forward.append(_seconds(model, lambda: model.logits(window)))
         with torch.enable_grad():

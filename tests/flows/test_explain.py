@@ -56,6 +56,26 @@ def task_runs(flow_run_name):
         return {task_run.name: task_run.state.type.value for task_run in runs}
 
 
+def logs_of(flow_run_name):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterName,
+        LogFilter,
+        LogFilterFlowRunId,
+    )
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=10, at_exit=False)
+    with get_client(sync_client=True) as client:
+        by_name = FlowRunFilter(name=FlowRunFilterName(any_=[flow_run_name]))
+        (flow_run,) = client.read_flow_runs(flow_run_filter=by_name)
+        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run.id])))
+        messages = [log.message for log in logs] + [flow_run.state.message or ""]
+    assert any("Hounsfield" in message for message in messages)
+    return messages
+
+
 def test_the_store_holds_what_the_core_computes(folder, store):
     model = load_model(folder / "model", "cpu")
     scan = load_scan(folder / "scans" / "s1" / "ct.nii.gz", model, "s1")
@@ -159,6 +179,7 @@ def test_bad_scans_are_recorded_and_the_others_complete(folder, tmp_path, capsys
         "good"
     ]
     assert "Hounsfield" in (out / "report" / "index.html").read_text()
+    assert str(tmp_path) not in "".join(logs_of("mr vanilla_gradient"))
 
 
 def test_labels_models_and_scan_ids_are_never_mixed(folder, store, tmp_path, capsys):

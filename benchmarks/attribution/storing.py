@@ -1,0 +1,58 @@
+"""Writing attributions to a store, or only their matrix, against computing alone."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from agg2exp_core import attribute, local_importance, open_store
+from agg2exp_core.types import ClassAttribution, Grid, Scan
+from benchmarks.attribution.case import Case
+from benchmarks.timing import Row, alternate, once, ratio
+
+
+def rows(case: Case, n_repeats: int) -> list[Row]:
+    """Return the rows of the vanilla gradient, the method that computes least for what it writes."""
+
+    def items() -> Iterator[ClassAttribution]:
+        return attribute(case.model, case.image, "vanilla_gradient", prediction=case.prediction)
+
+    with tempfile.TemporaryDirectory() as folder:
+        there = open_store(folder, create=True).scan("phantom")
+        there.write_image(_scan(case))
+        label = (f"repeat{n}" for n in itertools.count())
+
+        def write() -> None:
+            name = next(label)
+            for item in items():
+                there.write_unit(name, item.class_name, item.values, identity=name, info=item.info)
+
+        write()
+        stored = Path(folder).rglob("attributions/repeat0/**/*")
+        stored_mb = sum(path.stat().st_size for path in stored if path.is_file()) / 1e6
+        seconds = alternate(
+            {
+                "alone": lambda: list(items()),
+                "written": write,
+                "matrix": lambda: local_importance(items(), case.prediction),
+            },
+            n_repeats,
+        )
+    voxels_mb = case.image.nbytes * len(case.present) / 1e6
+    matrix_mb = local_importance(items(), case.prediction).nbytes / 1e6
+    return [
+        Row("VG written as float32, over VG alone", ratio(seconds["written"], seconds["alone"]), 1.10),
+        Row("VG to its matrix alone, over VG alone", ratio(seconds["matrix"], seconds["alone"]), 1.10),
+        once(f"stored, MB (of {voxels_mb:.3g} MB of float32)", stored_mb),
+        once("the matrix, MB", matrix_mb),
+    ]
+
+
+def _scan(case: Case) -> Scan:
+    x, y, z = case.image.shape[1:]
+    affine = np.eye(4)
+    return Scan("phantom", case.image, affine, Grid((x, y, z), affine), "0")
