@@ -70,6 +70,9 @@ def explain(
     window_batch: Annotated[
         int | None, typer.Option("--window-batch", min=1, help="Windows per pass; by default what fits.")
     ] = None,
+    no_voxels: Annotated[
+        bool, typer.Option("--no-voxels", help="Keep the matrices alone, and no attributions.")
+    ] = False,
     device: Device = "auto",
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Print passes, memory and time that it would take, and stop.")
@@ -95,6 +98,7 @@ def explain(
         roi_names=roi_names,
         classes_per_task=classes_per_task,
         window_batch=window_batch,
+        voxels=not no_voxels,
     )
     checked = plan(scans, scan_id, settings)
     if plan_only:

@@ -7,10 +7,15 @@ import time
 from prefect import flow
 
 from tasks.cohort import reduce_cohort
-from tasks.importance import add_regions, reduce_scan
+from tasks.importance import add_regions, reduce_scan, sums_of
 from tasks.publish import publish
 from tasks.resources import store_of
 from tasks.settings import RunSummary, ScanOutcome, reason_of
+
+_NO_VOXELS = (
+    "got sums over other regions and no voxels, allowed: stored voxels; "
+    "explain the scan again with these regions"
+)
 
 
 @flow(name="reduce", flow_run_name="reduce {labels}")
@@ -34,7 +39,11 @@ def reduce(
         One a label: how each of its scans fared.
     """
     opened = store_of(store)
-    scans = [scan_id for scan_id in opened.scans() if any(opened.scan(scan_id).units(n) for n in labels)]
+    scans = [
+        scan_id
+        for scan_id in opened.scans()
+        if any(opened.scan(scan_id).units(n) or opened.scan(scan_id).sums(n) for n in labels)
+    ]
     failed: dict[str, str] = {}
     if rois is not None:
         for scan_id in scans:
@@ -48,9 +57,13 @@ def _reduce_label(store: str, label: str, scans: list[str], failed: dict[str, st
     outcomes = []
     for scan_id in scans:
         started = time.monotonic()
-        units = store_of(store).scan(scan_id).units(label)
+        there = store_of(store).scan(scan_id)
+        units = {**there.units(label), **sums_of(there, label)}
+        gone = there.sums(label).keys() - units.keys()
         if scan_id in failed:
             outcomes.append(ScanOutcome(scan_id, "failed", failed[scan_id]))
+        elif gone:
+            outcomes.append(ScanOutcome(scan_id, "failed", _NO_VOXELS))
         elif units:
             reduce_scan(store, scan_id, label)
             seconds = time.monotonic() - started

@@ -1,18 +1,22 @@
-"""Stage 2: explain a group of classes of one scan, a unit of the store each."""
+"""Stage 2: explain a group of classes of one scan, a unit of the store each, or its sums alone."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from prefect import task
 from prefect.runtime import task_run
 
-from agg2exp_core.attribution import Execution, attribute
+from agg2exp_core.attribution import Execution, attribute_planes
 from agg2exp_core.errors import ScanError
-from agg2exp_core.store import ScanStore, identity
+from agg2exp_core.store import ScanStore, WriteQueue, identity
 from agg2exp_core.types import Mask
+from tasks.importance import sums_of
 from tasks.progress import reporting
 from tasks.resources import model_of, store_of
 from tasks.retrying import RETRYING
 from tasks.settings import ExplainSettings
+from tasks.sinks import Sink, SumSink, VoxelSink
 
 
 def unit_identity(settings: ExplainSettings, scan_id: str, content_hash: str, class_name: str) -> str:
@@ -30,11 +34,14 @@ def missing_classes(
     settings: ExplainSettings, scan_id: str, content_hash: str, classes: list[str]
 ) -> list[str]:
     """Return those of `classes` that the store does not hold yet, as the settings ask for them."""
-    units = store_of(settings.store).scan(scan_id).units(settings.result_label)
+    there, label = store_of(settings.store).scan(scan_id), settings.result_label
+    found = there.units(label)
+    if not settings.voxels:
+        found = {**sums_of(there, label), **found}
     return [
         name
         for name in classes
-        if name not in units or units[name].identity != unit_identity(settings, scan_id, content_hash, name)
+        if name not in found or found[name].identity != unit_identity(settings, scan_id, content_hash, name)
     ]
 
 
@@ -62,15 +69,21 @@ def _roi(there: ScanStore, aggregation: str) -> Mask | None:
 
 @task(name="attribute", task_run_name=_run_name, **RETRYING)
 def attribute_classes(scan_id: str, content_hash: str, classes: list[str], settings: ExplainSettings) -> int:
-    """Explain classes of a scan and write each as a unit; return how many were written."""
+    """Explain classes of a scan, each a unit or its sums; return how many were written."""
     model = model_of(settings.model, settings.device)
-    there = store_of(settings.store).scan(scan_id)
-    method = settings.attribution_method
+    there, label = store_of(settings.store).scan(scan_id), settings.result_label
+    scan, method = there.image(), settings.attribution_method
+    identify = partial(unit_identity, settings, scan_id, content_hash)
     n_written = 0
-    with reporting(scan_id, settings.result_label) as report:
-        for item in attribute(
+    with reporting(scan_id, label) as report, WriteQueue() as queue:
+        sink: Sink = (
+            VoxelSink(there, label, scan.grid.shape[0], identify, queue)
+            if settings.voxels
+            else SumSink(there, label, identify)
+        )
+        for planes in attribute_planes(
             model,
-            there.image(),
+            scan,
             method,
             classes,
             there.prediction(),
@@ -79,12 +92,10 @@ def attribute_classes(scan_id: str, content_hash: str, classes: list[str], setti
             execution=Execution(window_batch=settings.window_batch),
             progress=report,
         ):
-            there.write_unit(
-                settings.result_label,
-                item.class_name,
-                item.values,
-                identity=unit_identity(settings, scan_id, content_hash, item.class_name),
-                info=dict(item.info),
-            )
-            n_written += 1
+            for name, values in planes.by_class():
+                sink.add(name, planes.start, values)
+            if planes.infos is not None:
+                for name, info in zip(planes.class_names, planes.infos, strict=True):
+                    sink.finish(name, info)
+                    n_written += 1
     return n_written

@@ -6,9 +6,9 @@ from prefect import task
 from prefect.runtime import task_run
 
 from agg2exp_core.errors import StoreError
-from agg2exp_core.importance import RoiSet, local_importance_from_arrays
+from agg2exp_core.importance import RoiSet, RoiSums, local_importance_from_arrays
 from agg2exp_core.labels import merged_for
-from agg2exp_core.store import ScanStore, identity
+from agg2exp_core.store import ScanStore, Unit, identity
 from agg2exp_core.volumes import load_rois
 from tasks.resources import store_of
 from tasks.retrying import RETRYING
@@ -18,13 +18,55 @@ ROWS_VERSION = 1
 """Raised when the meaning of the matrices changes, so that old rows are made anew."""
 
 
+REGIONS = "regions"
+"""What sums tell about the regions that they are over."""
+
+
+def regions_identity(there: ScanStore) -> str:
+    """Return what the regions of a scan are."""
+    return identity(version=ROWS_VERSION, prediction=there.prediction_identity(), rois=there.roi_checksums())
+
+
+def sums_of(there: ScanStore, label: str) -> dict[str, Unit]:
+    """Return the sums over the scan's regions as they are now, of classes without voxels."""
+    regions, units = regions_identity(there), there.units(label)
+    return {
+        name: sums
+        for name, sums in there.sums(label).items()
+        if name not in units and sums.info[REGIONS] == regions
+    }
+
+
 def rows_identity(there: ScanStore, label: str) -> str:
-    """Return what the rows of a scan depend on: its finished units, its prediction, its regions."""
+    """Return what the rows of a scan depend on: its finished units or their sums, its regions."""
     return identity(
-        version=ROWS_VERSION,
         units={name: [unit.identity, unit.checksum] for name, unit in there.units(label).items()},
-        prediction=there.prediction_identity(),
-        rois=there.roi_checksums(),
+        sums={name: [sums.identity, sums.checksum] for name, sums in sums_of(there, label).items()},
+        regions=regions_identity(there),
+    )
+
+
+def regions_of(there: ScanStore) -> RoiSet:
+    """Return all regions of a stored scan.
+
+    Raises
+    ------
+    StoreError
+        If the store holds no prediction of it.
+    """
+    prediction = there.prediction()
+    if prediction is None:
+        raise StoreError(
+            there.scan_id,
+            got="no prediction",
+            allowed="a segmented scan",
+            remedy="explain the scan first",
+        )
+    return RoiSet(
+        labels=prediction.labels,
+        class_names=prediction.class_names,
+        merged=merged_for(prediction.class_names),
+        extra=there.rois(),
     )
 
 
@@ -64,17 +106,8 @@ def reduce_scan(store: str, scan_id: str, label: str) -> bool:
     known = there.importance(label)
     if known is not None and known[1] == name:
         return False
-    prediction = there.prediction()
-    if prediction is None:
-        raise StoreError(
-            scan_id, got="no prediction", allowed="a segmented scan", remedy="explain the scan first"
-        )
-    rois = RoiSet(
-        labels=prediction.labels,
-        class_names=prediction.class_names,
-        merged=merged_for(prediction.class_names),
-        extra=there.rois(),
-    )
     attributions = {unit: there.attribution(label, unit) for unit in there.units(label)}
-    there.write_importance(label, local_importance_from_arrays(attributions, rois), name)
+    known = {unit: RoiSums(*there.read_sums(label, unit)) for unit in sums_of(there, label)}
+    rows = local_importance_from_arrays(attributions, regions_of(there), known=known)
+    there.write_importance(label, rows, name)
     return True

@@ -74,6 +74,8 @@ class ExplainSettings:
         Classes per task run; None for all in one.
     window_batch : int or None
         Windows per pass of the network, at most; None for what fits.
+    voxels : bool
+        Whether attributions are kept, or only their sums over the regions.
     """
 
     store: str
@@ -88,6 +90,7 @@ class ExplainSettings:
     roi_names: str | None = None
     classes_per_task: int | None = None
     window_batch: int | None = None
+    voxels: bool = True
 
     @property
     def attribution_method(self) -> Method:

@@ -7,12 +7,14 @@ one attribution at a time or Dask the chunks of stored ones.
 from agg2exp_core.importance.cohort import global_importance, stack_scans
 from agg2exp_core.importance.local import local_importance, local_importance_from_arrays
 from agg2exp_core.importance.regions import RoiSet
+from agg2exp_core.importance.streaming import StreamedSums
 from agg2exp_core.importance.sums import RoiSums
 from agg2exp_core.importance.table import to_table
 
 __all__ = [
     "RoiSet",
     "RoiSums",
+    "StreamedSums",
     "global_importance",
     "local_importance",
     "local_importance_from_arrays",

@@ -91,7 +91,11 @@ def local_importance(
 
 
 def local_importance_from_arrays(
-    attributions: Mapping[str, da.Array], rois: RoiSet, *, background: str = BACKGROUND
+    attributions: Mapping[str, da.Array],
+    rois: RoiSet,
+    *,
+    known: Mapping[str, RoiSums] | None = None,
+    background: str = BACKGROUND,
 ) -> xr.Dataset:
     """Reduce stored attributions to the class-by-region matrix, in one pass with Dask.
 
@@ -104,6 +108,8 @@ def local_importance_from_arrays(
         By class name.
     rois : RoiSet
         The regions, with NumPy or Dask arrays.
+    known : mapping of str to RoiSums, optional
+        Sums over the same regions by class name, of attributions that are not given.
     background : str
         The region that `mass_without_background` leaves out.
 
@@ -119,8 +125,9 @@ def local_importance_from_arrays(
     ScanError
         If an attribution holds NaN or infinite values.
     """
+    known = known or {}
     for name, values in attributions.items():
-        _check(name, values.shape, (), rois)
+        _check(name, values.shape, known, rois)
     regions = [*([] if rois.labels is None else [rois.labels]), *rois.extra.values()]
     region_blocks, value_blocks = _aligned(regions, list(attributions.values()))
     split = delayed(_split_block)
@@ -133,7 +140,7 @@ def local_importance_from_arrays(
     }
     n_voxels = _combined([part.n_voxels for part in splits])
     computed, counts = compute(sums, n_voxels)  # type: ignore[no-untyped-call]
-    return _finalise(computed, counts, rois, background)
+    return _finalise({**known, **computed}, counts, rois, background)
 
 
 def _aligned(regions: Sequence[Any], values: Sequence[da.Array]) -> tuple[list[list[Any]], list[list[Any]]]:

@@ -44,6 +44,10 @@ class RoiSums:
             self.square + other.square,
         )
 
+    def as_array(self) -> NDArray[np.float64]:
+        """Return the fields in their order ``[4, n_rois + 1]``: ``RoiSums(*array)`` is the same again."""
+        return np.stack([self.n_voxels, self.positive, self.negative, self.square])
+
     @property
     def absolute(self) -> Sums:
         """Sum of absolute values: the L1 norm over each region."""

@@ -299,6 +299,44 @@ class ScanStore:
         """Remove the attributions of a label; the rows of its matrices stay."""
         self.root.delete_tree(self._path("attributions", check_name("label", label)))
 
+    def write_sums(
+        self,
+        label: str,
+        class_name: str,
+        values: NDArray[np.float64],
+        *,
+        identity: str,
+        info: Mapping[str, Any],
+    ) -> None:
+        """Store what is summed up of an attribution of one class whose voxels are not kept.
+
+        Parameters
+        ----------
+        label : str
+            Of the method and its parameters.
+        class_name : str
+            The class that is explained.
+        values : ndarray of float64, shape [n_sums, n_regions]
+            The sums.
+        identity : str
+            What the attribution depends on.
+        info : mapping
+            What is told about it, JSON-ready.
+        """
+        path = self._path("sums", check_name("label", label), check_name("class", class_name))
+        nodes.put_group(self.root, self._path("sums"))
+        nodes.put_group(self.root, self._path("sums", label))
+        nodes.put_array(self.root, path, values, ("sum", "region"), {"identity": identity, "info": info})
+
+    def sums(self, label: str) -> dict[str, Unit]:
+        """Return what is told about the finished sums of a label by class name."""
+        documents = self.root.nodes(self._path("sums", check_name("label", label)))
+        return {name: _unit(document) for name, document in documents.items()}
+
+    def read_sums(self, label: str, class_name: str) -> NDArray[np.float64]:
+        """Return the sums of a class ``[n_sums, n_regions]``."""
+        return nodes.read_array(self.root, self._path("sums", label, class_name))
+
     def write_importance(self, label: str, dataset: xr.Dataset, identity: str) -> None:
         """Store the rows of this scan's local matrix under an identity."""
         path = self._path("importance", check_name("label", label))

@@ -233,3 +233,61 @@ def test_reduce_takes_new_regions_from_stored_voxels(folder, store, tmp_path, ca
     np.testing.assert_array_equal(after["mass"].sel(roi=before["roi"]), before["mass"])
     assert run(["reduce", str(store), "--label", "sgg"]) == 2
     assert "did you mean 'sg'" in capsys.readouterr().err
+
+
+def test_matrices_without_voxels_are_those_with_them(folder, store, tmp_path, capsys):
+    out = tmp_path / "store"
+    options = ("--set", "n_samples=3", "--label", "sg", "--no-voxels")
+    assert run(explain(folder, out, *options)) == 0
+    assert not list(out.glob("scans/*/attributions"))
+    ours = xr.open_zarr(f"{out}/importance.zarr", group="sg").load()
+    theirs = xr.open_zarr(f"{store}/importance.zarr", group="sg").load().sel(roi=ours["roi"])
+    xr.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    before = arrays(out)
+    capsys.readouterr()
+    assert run(explain(folder, out, *options)) == 0
+    assert "computed 0 attributions" in capsys.readouterr().out
+    assert arrays(out) == before
+
+
+def test_a_killed_run_without_voxels_goes_on_by_whole_task_groups(folder, tmp_path, capsys):
+    out, whole = tmp_path / "store", tmp_path / "whole"
+    options = ("--set", "n_samples=3", "--label", "sg", "--classes-per-task", "1", "--no-voxels")
+    assert run(explain(folder, whole, *options)) == 0
+    total = len(list(whole.glob("scans/*/sums/sg/*/zarr.json")))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows", *explain(folder, out, *options)],
+        env=os.environ,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 90
+    while not list(out.glob("scans/s1.zarr/sums/sg/*/zarr.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = len(list(out.glob("scans/*/sums/sg/*/zarr.json")))
+    assert 1 <= finished < total
+    capsys.readouterr()
+    assert run(explain(folder, out, *options)) == 0
+    assert f"computed {total - finished} attributions, kept {finished}" in capsys.readouterr().out
+    assert arrays(out) == arrays(whole)
+
+
+def test_new_regions_need_voxels(folder, tmp_path, capsys):
+    import nibabel as nib
+
+    out, regions = tmp_path / "store", tmp_path / "rois" / "s1"
+    scan = ["--only", str(folder / "scans" / "s1" / "ct.nii.gz"), "--scan-id", "s1"]
+    options = ["--method", "vanilla_gradient", "--no-voxels"]
+    assert run(explain(folder, out, *scan, *options)) == 0
+    mask = np.zeros((24, 20, 22), np.uint8)
+    mask[4:14] = 1
+    regions.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(mask, np.diag([-2.0, -2.0, 2.0, 1.0])), regions / "lesion.nii.gz")
+    capsys.readouterr()
+    assert run(["reduce", str(out), "--rois", str(tmp_path / "rois")]) == 1
+    assert run(explain(folder, out, *scan, *options, "--rois", str(tmp_path / "rois"))) == 0
+    matrices = xr.open_zarr(f"{out}/importance.zarr", group="vanilla_gradient")
+    assert int(matrices["n_voxels"].sel(roi="lesion", scan="s1")) == mask.sum()
