@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from agg2exp_core.errors import UsageError
 from agg2exp_core.types import LabelVolume, Mask, Prediction
 
+BLOCK = 1 << 15
+"""Voxels summed at a time, so that temporaries stay in the processor's cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class RoiSet:
@@ -124,9 +127,19 @@ class Atoms:
         return int(self.membership.shape[1])
 
     @cached_property
+    def runs(self) -> NDArray[np.intp]:
+        """Where stretches of one atom start in C order, at most `BLOCK` voxels each; ascending."""
+        flat = self.index.reshape(-1)
+        starts = np.ones(flat.size, bool)
+        np.not_equal(flat[1:], flat[:-1], out=starts[1:])
+        starts[::BLOCK] = True
+        return np.flatnonzero(starts)
+
+    @cached_property
     def n_voxels(self) -> NDArray[np.float64]:
         """Voxels of each region and of the whole scan ``[n_rois + 1]``."""
-        per_atom = np.bincount(self.index.reshape(-1), minlength=self.n_atoms)
+        lengths = np.diff(self.runs, append=self.index.size)
+        per_atom = np.bincount(self.index.reshape(-1)[self.runs], lengths, self.n_atoms)
         return (self.membership @ per_atom).astype(np.float64)
 
 
