@@ -24,10 +24,10 @@ def full() -> Subjects:
     case = make_case(spacing_mm=4.0, window_side=32)
     part = case.crop(slice(0, 56), slice(None), slice(30, 62))
     return {
-        "vanilla": lambda: gradients.vanilla_rows(case, n_repeats=3),
-        "sampled": lambda: gradients.sampled_rows(part, n_repeats=3),
+        "vanilla": lambda: gradients.vanilla_rows(case, n_repeats=9, n_captum=2),
+        "sampled": lambda: gradients.sampled_rows(part, n_repeats=5),
         "shapley": lambda: shapley.rows(case, side=48, n_repeats=3, n_timed=5),
-        "storing": lambda: storing.rows(case, n_repeats=3),
+        "storing": lambda: storing.rows(case, n_repeats=5),
         "reduction": lambda: reduction.rows(case, n_times=2, n_repeats=5),
     }
 
@@ -36,7 +36,7 @@ def quick() -> Subjects:
     """Return the same in seconds, too small for its times to mean anything."""
     case = make_case(spacing_mm=8.0, window_side=16).crop(slice(12, 40), slice(8, 24), slice(12, 28))
     return {
-        "vanilla": lambda: gradients.vanilla_rows(case, n_repeats=1),
+        "vanilla": lambda: gradients.vanilla_rows(case, n_repeats=1, n_captum=1),
         "sampled": lambda: gradients.sampled_rows(case, n_repeats=1, n_samples=2),
         "shapley": lambda: shapley.rows(case, side=14, n_repeats=1, n_timed=2, n_samples=100),
         "storing": lambda: storing.rows(case, n_repeats=1),
@@ -52,7 +52,9 @@ def print_table(rows: list[Row]) -> None:
     for row in rows:
         met = "" if row.met is None else ("yes" if row.met else "no")
         table.add_row(row.what, str(row.figure), row.figure.range, row.target, met)
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, 140)
+    console.print(table)
 
 
 def _machine() -> str:

@@ -48,14 +48,13 @@ def reduced(there: ScanStore, prediction: Prediction) -> xr.Dataset:
 
 def looped(there: ScanStore, prediction: Prediction) -> dict[str, NDArray[np.float64]]:
     """Return the same variables ``[n_targets, n_rois]``, one pair of class and region after the other."""
-    masks = [prediction.mask(b) for b in prediction.present]
     pairs = []
     for a in prediction.present:
         values = there.attribution(LABEL, a).compute()
         norm = np.abs(values).sum(dtype=np.float64)
         positive = values[values > 0].sum(dtype=np.float64)
-        for mask in masks:
-            inside = values[mask]
+        for b in prediction.present:
+            inside = values[prediction.mask(b)]
             mass = np.abs(inside).sum(dtype=np.float64)
             gain = inside[inside > 0].sum(dtype=np.float64)
             pairs.append(
@@ -69,7 +68,7 @@ def looped(there: ScanStore, prediction: Prediction) -> dict[str, NDArray[np.flo
                     "variance": inside.var(dtype=np.float64),
                 }
             )
-    n = len(masks)
+    n = len(prediction.present)
     return {name: np.array([pair[name] for pair in pairs]).reshape(n, n) for name in pairs[0]}
 
 

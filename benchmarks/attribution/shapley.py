@@ -58,24 +58,20 @@ class Game:
         self.n_windows_over = torch.zeros(ids.shape)
         for window in case.tiling.windows:
             self.n_windows_over[window] += 1
+        self.players = [np.unique(ids[window]) for window in case.tiling.windows]
         self.known: dict[tuple[int, bytes], NDArray[np.float64]] = {}
 
     @torch.no_grad()
     def __call__(self, on: torch.Tensor, c: int) -> torch.Tensor:
         """Return the output of a class ``[1]`` with the players `on` ``[1, n_players]``."""
-        total = 0.0
+        total, flags = 0.0, on[0].bool().numpy()
         for i, window in enumerate(self.case.tiling.windows):
-            ids = self.players(i)
-            key = (i, on[0, ids].bool().numpy().tobytes())
+            key = (i, flags[self.players[i]].tobytes())
             if key not in self.known:
                 masked = self.case.image[:, *window] * on[0][self.ids[window]]
                 self.known[key] = self._outputs(masked[None], i)
             total += self.known[key][c]
         return torch.tensor([total], dtype=torch.float64)
-
-    def players(self, index: int) -> torch.Tensor:
-        """Return the ids that meet a window."""
-        return torch.unique(self.ids[self.case.tiling.windows[index]])
 
     def _outputs(self, inputs: torch.Tensor, index: int) -> NDArray[np.float64]:
         window = self.case.tiling.windows[index]
@@ -134,8 +130,9 @@ def rows(case: Case, side: int, n_repeats: int, n_timed: int, n_samples: int = C
             ours.append(time.perf_counter() - started)
         n_counted.append(float(counted.n))
         faster.append(theirs[-1] / ours[-1])
-    needed = [len(game.players(i)) for i in range(len(case.tiling.windows))]
-    n_needed = sum(2**k - 1 for k in needed) + 1  # all off is the same window everywhere
+    n_needed = (
+        sum(2 ** len(players) - 1 for players in game.players) + 1
+    )  # all off is the same window everywhere
     first = np.array([np.argmax(ids == p) for p in range(n_players)])
     errors = []
     for c in case.present:
