@@ -27,7 +27,7 @@ def check_against_twin(E, values, regions, background):
         e = e if e.ndim == 4 else e[None]
         assert E.norm.sel(target=a) == pytest.approx(np.abs(e.astype(float)).sum(), rel=1e-12)
         for b, region in regions.items():
-            for variable, expected in matrix_entry(e, region, background).items():
+            for variable, expected in matrix_entry(e, region, background, b == "background").items():
                 got = float(E[variable].sel(target=a, roi=b))
                 assert got == pytest.approx(expected, rel=1e-11, abs=1e-13, nan_ok=True), (a, b, variable)
 

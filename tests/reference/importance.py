@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def matrix_entry(values, region, background):
+def matrix_entry(values, region, background, is_background):
     """Return every variable of one target ``e`` [C, X, Y, Z] and one region ``R`` [X, Y, Z]."""
     e = np.asarray(values, np.float64)
     R = np.asarray(region, bool)
@@ -15,7 +15,6 @@ def matrix_entry(values, region, background):
     inside = e[:, R]
     positive, negative = e[e > 0].sum(), -e[e < 0].sum()
     mass = quotient(np.abs(inside).sum(), norm)
-    is_background = background is not None and np.array_equal(R, background)
     outside = norm if background is None else np.abs(e[:, ~background]).sum()
     return {
         "mass": mass,
