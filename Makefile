@@ -12,8 +12,8 @@ help: ## show this list
 demo: $(READY) ## make synthetic scans, explain them, write a report
 	$(BIN)/agg2exp demo --out demo
 
-test: $(READY) lint ## the tests that need no servers
-	$(BIN)/python -m pytest
+test: $(READY) lint ## the tests that need no servers, on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-services: $(READY) ## the tests that need servers or a browser, which are installed here
 	sh tests/services/install
