@@ -1,10 +1,15 @@
 """One Prefect server for all tests of flows."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from flows.server import PrefectServer, embedded_server
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # a shell's background jobs ignore it, and the processes that tests interrupt would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
