@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,12 +19,12 @@ from agg2exp_core.attribution.noise import normal_planes
 from agg2exp_core.attribution.ranges import at_least, one_of
 
 
-class GradientMethod:
+class GradientMethod(ABC):
     """What the gradient methods have in common: their planes leave while later ones are computed."""
 
+    @abstractmethod
     def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
         """Yield the attributions of all classes in planes."""
-        raise NotImplementedError
 
     def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
         """Yield the attribution of each class, whole."""
