@@ -1,0 +1,1 @@
+"""Findings from matrices: outliers, cohorts, agreement with quality."""
