@@ -63,3 +63,8 @@ def colour_of(name: str) -> str:
 def merged_for(class_names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     """Return the merged classes whose parts are all among `class_names`."""
     return {name: parts for name, parts in MERGED_CLASSES.items() if set(parts) <= set(class_names)}
+
+
+def readable(name: object) -> str:
+    """Return a class name as people write it."""
+    return str(name).replace("_", " ")

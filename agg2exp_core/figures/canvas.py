@@ -43,11 +43,6 @@ def to_svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def readable(name: str) -> str:
-    """Return a class name as people write it."""
-    return name.replace("_", " ")
-
-
 def text_colour(name: str) -> tuple[float, float, float]:
     """Return the colour of a class's group, darkened for letters on white."""
     red, green, blue = (0.72 * part for part in to_rgb(colour_of(name)))

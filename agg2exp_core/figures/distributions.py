@@ -9,16 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.figures.canvas import (
-    FAINT,
-    INK,
-    check_target,
-    group_handles,
-    readable,
-    text_colour,
-    title_of,
-)
-from agg2exp_core.labels import colour_of
+from agg2exp_core.figures.canvas import FAINT, INK, check_target, group_handles, text_colour, title_of
+from agg2exp_core.labels import colour_of, readable
 
 _AXES = {
     "mass": "share of the class's attribution",

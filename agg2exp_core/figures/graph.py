@@ -14,9 +14,9 @@ from matplotlib.patches import Circle, FancyArrowPatch, Wedge
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from agg2exp_core.figures.canvas import INK, group_handles, readable, text_colour, title_of
+from agg2exp_core.figures.canvas import INK, group_handles, text_colour, title_of
 from agg2exp_core.figures.contributions import circle_order, contribution_graph
-from agg2exp_core.labels import colour_of
+from agg2exp_core.labels import colour_of, readable
 
 _WIDEST_POINTS = 7.5
 _MANY = 22

@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
-from agg2exp_core.figures.canvas import FAINT, INK, SUBDUED, check_matrix, readable, text_colour, title_of
+from agg2exp_core.figures.canvas import FAINT, INK, SUBDUED, check_matrix, text_colour, title_of
+from agg2exp_core.labels import readable
 
 _CELL_INCH = (0.47, 0.36)
 _LEAST_INCH = (3.6, 2.1)

@@ -90,11 +90,6 @@ class ClassLine:
     others: tuple[tuple[str, float], ...]
 
 
-def readable(name: object) -> str:
-    """Return a class name as people write it."""
-    return str(name).replace("_", " ")
-
-
 def percent(share: float, digits: int = 1) -> str:
     """Return a share as a percentage, a dash for a missing one."""
     return MISSING if np.isnan(share) else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"

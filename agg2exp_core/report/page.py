@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.labels import colour_of
+from agg2exp_core.labels import colour_of, readable
 from agg2exp_core.report.content import (
     BACKGROUND,
     ReportFigure,
@@ -18,7 +18,6 @@ from agg2exp_core.report.content import (
     flatten,
     heat_rows,
     percent,
-    readable,
 )
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.report.content import Cell, heat_rows, readable
+from agg2exp_core.labels import readable
+from agg2exp_core.report.content import Cell, heat_rows
 
 _TERMINAL_COLUMNS = 80
 _WORD_LETTERS = 5
