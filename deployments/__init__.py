@@ -1,1 +1,1 @@
-"""Deployments of the flows, as code."""
+"""Work pools, deployments, schedules and workers, as code: what makes a service of the flows."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import typer
@@ -23,6 +25,7 @@ def run(arguments: list[str]) -> int:
     from flows.cli import app
 
     try:
+        _join_commands(app)
         code = app(args=arguments or ["--help"], prog_name="agg2exp", standalone_mode=False)
     except typer.TyperException as error:
         return _fail(" ".join(error.format_message().split()))
@@ -37,6 +40,13 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOTHING
     return int(code or DONE)
+
+
+@cache
+def _join_commands(app: typer.Typer) -> None:
+    """Add the commands that installed packages offer: those of `deployments`, for one."""
+    for offered in entry_points(group="agg2exp.commands"):
+        offered.load()(app)
 
 
 def _fail(message: str) -> int:

@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from agg2exp_core.attribution import choose_classes
+from agg2exp_core.store import Store
 from tasks.attribute import attribute_classes, missing_classes
 from tasks.cohort import reduce_cohort
 from tasks.importance import add_regions, reduce_scan
@@ -79,10 +80,23 @@ def explain(
     store = store_of(settings.store)
     register(store, model_of(settings.model, settings.device), settings)
     label = settings.result_label
-    outcomes = []
-    for bad in rejected or []:
+    outcomes = [*record_rejected(store, rejected or []), *explain_each(scans, settings)]
+    n_cohort = reduce_cohort(settings.store, label)
+    summary = RunSummary(settings.store, label, outcomes, n_cohort)
+    publish(summary)
+    return summary
+
+
+def record_rejected(store: Store, rejected: list[Rejected]) -> list[ScanOutcome]:
+    """Record scans that were found unusable; return how each fared."""
+    for bad in rejected:
         store.record_failure(bad.scan_id, "read", bad.reason)
-        outcomes.append(ScanOutcome(bad.scan_id, "rejected", bad.reason))
+    return [ScanOutcome(bad.scan_id, "rejected", bad.reason) for bad in rejected]
+
+
+def explain_each(scans: list[ScanJob], settings: ExplainSettings) -> list[ScanOutcome]:
+    """Explain scans one after the other; one that fails is recorded with its reason."""
+    store, label, outcomes = store_of(settings.store), settings.result_label, []
     for scan in scans:
         started = time.monotonic()
         state = explain_scan(scan, settings, label, return_state=True)
@@ -94,7 +108,4 @@ def explain(
             reason = reason_of(result, scan.scan_id, scan.path)
             store.record_failure(scan.scan_id, "explain", reason)
             outcomes.append(ScanOutcome(scan.scan_id, "failed", reason, seconds=time.monotonic() - started))
-    n_cohort = reduce_cohort(settings.store, label)
-    summary = RunSummary(settings.store, label, outcomes, n_cohort)
-    publish(summary)
-    return summary
+    return outcomes

@@ -1,0 +1,71 @@
+"""The commands `deploy` and `worker`, joined to the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.cli import Debug, Device
+
+Server = "The Prefect server is the one that PREFECT_API_URL names."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command(epilog=Server)(deploy)
+    app.command(epilog=Server)(worker)
+
+
+def deploy(
+    scans: Annotated[list[str], typer.Argument(help="NIfTI files, or folders, as the workers see them.")],
+    model: Annotated[str, typer.Option("--model", help="Bundle folder, description, program or name.")],
+    out: Annotated[str, typer.Option("--out", help="Store that all workers reach.")],
+    method: Annotated[str, typer.Option("--method", help="Attribution method.")] = "smoothgrad",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Parameter of the method: name=value.")
+    ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Name of the results.")] = None,
+    cron: Annotated[
+        str | None, typer.Option("--cron", help='When new scans are explained, such as "0 2 * * *".')
+    ] = None,
+    timezone: Annotated[str, typer.Option("--timezone", help="Of the schedule.")] = "UTC",
+    device: Device = "auto",
+    debug: Debug = False,
+) -> int:
+    """Bring pools, queues, deployments and schedules of a Prefect server up to date."""
+    from deployments.applying import apply, require_server
+    from deployments.catalogue import catalogue, schedule_of
+    from flows.checks import parse_settings
+    from tasks.settings import ExplainSettings
+
+    settings = ExplainSettings(
+        store=out,
+        model=model,
+        method=method,
+        params=dict(parse_settings(assignments or [])),
+        label=label,
+        device=device,
+    )
+    deployments = catalogue(scans, settings, schedule_of(cron, timezone))
+    require_server()
+    for what in apply(deployments):
+        typer.echo(what)
+    return 0
+
+
+def worker(
+    devices: Annotated[
+        str, typer.Option("--devices", help="all, cpu, cpu:N, or GPUs such as cuda:0,cuda:1.")
+    ] = "all",
+    pool: Annotated[str, typer.Option("--pool", help="Work pool: gpu or cpu.")] = "gpu",
+    debug: Debug = False,
+) -> int:
+    """Start a worker on each device, and keep them alive until Ctrl-C."""
+    from deployments.applying import require_server
+    from deployments.workers import places, serve
+
+    chosen = places(devices)
+    require_server()
+    serve(chosen, pool, typer.echo)
+    return 0

@@ -1,0 +1,88 @@
+"""A batch on real workers, that of a schedule's deployment: what a hospital runs every night."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.deployments import run_deployment
+
+from agg2exp_core import open_store
+from deployments.applying import apply
+from deployments.catalogue import catalogue, schedule_of
+from flows.explain import explain
+from tasks.settings import ExplainSettings, ScanJob
+from tests.flows.cohort import arrays, write_model, write_scan
+from tests.flows.conftest import prefect_server  # noqa: F401
+
+pytestmark = [pytest.mark.service, pytest.mark.usefixtures("prefect_server")]
+
+
+@contextmanager
+def workers(devices: str, pool: str) -> Iterator[None]:
+    words = [sys.executable, "-m", "flows", "worker", "--devices", devices, "--pool", pool]
+    process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+def deployed(folder: Path, store: Path, cron: str | None = None) -> list[str]:
+    settings = ExplainSettings(
+        store=str(store),
+        model=str(write_model(folder / "model")),
+        method="vanilla_gradient",
+        device="cpu",
+    )
+    scans = [str(folder / "scans")]
+    return list(apply(catalogue(scans, settings, schedule_of(cron, "Europe/Warsaw"))))
+
+
+def test_deploying_twice_changes_nothing(tmp_path):
+    (tmp_path / "scans").mkdir()
+    with get_client(sync_client=True) as client:
+        first = deployed(tmp_path, tmp_path / "store", "0 2 * * *")
+        before = client.read_deployment_by_name("explain-batch/nightly")
+        assert deployed(tmp_path, tmp_path / "store", "0 2 * * *") == first
+        after = client.read_deployment_by_name("explain-batch/nightly")
+        queue = client.read_work_queue_by_name("nightly", work_pool_name="gpu")
+    assert (after.id, after.parameters) == (before.id, before.parameters)
+    assert [s.schedule.cron for s in after.schedules] == ["0 2 * * *"]
+    assert after.schedules[0].schedule.timezone == "Europe/Warsaw"
+    assert queue.priority == 1
+
+
+def test_a_batch_on_two_workers_equals_one_process(tmp_path):
+    for seed in range(3):
+        write_scan(tmp_path / "scans" / f"s{seed}.nii.gz", seed=seed)
+    (tmp_path / "scans" / "bad.nii.gz").write_bytes(b"no image")
+    deployed(tmp_path, tmp_path / "far")
+    with workers("cpu:2", "gpu"), workers("cpu", "cpu"):
+        run = run_deployment("explain-batch/nightly", timeout=0, as_subflow=False)
+        with get_client(sync_client=True) as client:
+            deadline = time.monotonic() + 240
+            while not (run.state and run.state.is_final()) and time.monotonic() < deadline:
+                time.sleep(1)
+                run = client.read_flow_run(run.id)
+    assert run.state.is_completed(), run.state
+    assert run.state.message == "3 of 4 scans explained"
+    far = open_store(str(tmp_path / "far"))
+    assert list(far.failures()) == ["bad"]
+
+    jobs = [ScanJob(f"s{seed}", str(tmp_path / "scans" / f"s{seed}.nii.gz")) for seed in range(3)]
+    near = ExplainSettings(
+        store=str(tmp_path / "near"),
+        model=str(tmp_path / "model"),
+        method="vanilla_gradient",
+        device="cpu",
+    )
+    explain(jobs, near)
+    assert arrays(tmp_path / "far") == arrays(tmp_path / "near")
