@@ -120,7 +120,7 @@ def _median(clean: Clean, own_logit: torch.Tensor | None) -> Cotangents:
         middle = of_class[order[(len(order) - 1) // 2 : len(order) // 2 + 1]]  # one voxel, or two
         places = np.unravel_index(middle.cpu().numpy(), clean.tiling.padded_shape)
         voxels[class_index] = list(zip(*(axis.tolist() for axis in places), strict=True))
-    return PointCotangents(voxels, clean.like, clean.tiling.windows)
+    return PointCotangents(voxels, clean.tiling.windows)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -10,6 +10,9 @@ from typing import Protocol
 import torch
 
 from agg2exp_core.windows import Window
+
+OfClass = Callable[[int], torch.Tensor]
+"""From the index of a class to a volume ``[*window]``."""
 
 NO_CLASS = -1
 """Label of padding: no class, no weight."""
@@ -26,8 +29,16 @@ class Cotangents(Protocol):
     def shared(self) -> bool:
         """Whether all classes have the same."""
 
-    def read(self, class_index: int, window: Window) -> torch.Tensor:
-        """Return ``u_c`` inside a window ``[*window]``."""
+    def inside(self, window: Window, weight: torch.Tensor) -> OfClass:
+        """Return what gives ``weight * u_c`` inside a window ``[*window]``, from a class's index.
+
+        Parameters
+        ----------
+        window : tuple of slice
+            The window.
+        weight : torch.Tensor, shape [*window]
+            A factor a voxel: ``I / N``.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +68,14 @@ class MaskCotangents:
         """Whether all classes have the same."""
         return self.labels is None
 
-    def read(self, class_index: int, window: Window) -> torch.Tensor:
-        """Return ``u_c`` inside a window ``[*window]``."""
-        weight = self.factors[class_index]
+    def inside(self, window: Window, weight: torch.Tensor) -> OfClass:
+        """Return what gives ``weight * u_c`` inside a window ``[*window]``, from a class's index."""
         if self.volume is not None:
             weight = weight * self.volume[window]
-        return weight if self.labels is None else weight * (self.labels[window] == class_index)
+        if self.labels is None:
+            return lambda c: weight * self.factors[c]
+        labels = self.labels[window].contiguous()
+        return lambda c: weight * self.factors[c] * (labels == c)
 
     @cached_property
     def present(self) -> tuple[frozenset[int], ...]:
@@ -75,7 +88,8 @@ class MaskCotangents:
             anything = weighted is None or bool(weighted.any())
             return frozenset(range(len(self.factors))) if anything else frozenset()
         labels = self.labels[window] if weighted is None else self.labels[window][weighted]
-        return frozenset(torch.unique(labels).tolist()) - {NO_CLASS}
+        counts = torch.bincount(labels.flatten() - NO_CLASS)[1:]
+        return frozenset(torch.nonzero(counts).flatten().tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +100,11 @@ class PointCotangents:
     ----------
     voxels : mapping of int to list of tuple
         Of each class, in the padded scan.
-    like : torch.Tensor
-        Of the type and on the device that are wanted.
     windows : tuple
         The windows over the padded scan.
     """
 
     voxels: Mapping[int, list[tuple[int, ...]]]
-    like: torch.Tensor
     windows: tuple[Window, ...]
 
     @property
@@ -101,14 +112,18 @@ class PointCotangents:
         """Whether all classes have the same."""
         return False
 
-    def read(self, class_index: int, window: Window) -> torch.Tensor:
-        """Return ``u_c`` inside a window ``[*window]``."""
-        weight = self.like.new_zeros([part.stop - part.start for part in window])
-        for voxel in self.voxels[class_index]:
-            if _lies_in(voxel, window):
-                place = tuple(v - part.start for v, part in zip(voxel, window, strict=True))
-                weight[place] = 1 / len(self.voxels[class_index])
-        return weight
+    def inside(self, window: Window, weight: torch.Tensor) -> OfClass:
+        """Return what gives ``weight * u_c`` inside a window ``[*window]``, from a class's index."""
+
+        def of_class(c: int) -> torch.Tensor:
+            share = torch.zeros_like(weight)
+            for voxel in self.voxels[c]:
+                if _lies_in(voxel, window):
+                    place = tuple(v - part.start for v, part in zip(voxel, window, strict=True))
+                    share[place] = weight[place] / len(self.voxels[c])
+            return share
+
+        return of_class
 
     @cached_property
     def present(self) -> tuple[frozenset[int], ...]:

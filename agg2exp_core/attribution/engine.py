@@ -137,10 +137,10 @@ class Problem:
                 logits = self.model.logits(self.tiling.gather(slab, batch))
                 for i, of_window in zip(batch, logits, strict=True):
                     window = self.tiling.windows[i]
-                    weight = self.blending.weight(window)
+                    inside = cotangents.inside(window, self.blending.weight(window))
                     for k, c in enumerate(classes):
                         if c in cotangents.present[i]:
-                            term = cotangents.read(c, window) * weight * of_window[c]
+                            term = inside(c) * of_window[c]
                             totals[k] += term.double().sum().cpu()
         return totals
 
@@ -202,8 +202,6 @@ class Problem:
         the planes of one perturbed scan. An aggregation that is not linear takes a pass over each
         point beforehand, which holds one volume of logits.
         """
-        if outputs is None:
-            outputs = torch.zeros(len(classes), dtype=torch.float64, device=self.image.device)
         cotangents = [self.cotangents(point.read) for point in points]
         shape = (len(classes), self.image.shape[0], self.tiling.settings.shape[0])
         slab = self.image.new_zeros((*shape, *self.tiling.padded_shape[1:]))
@@ -243,7 +241,7 @@ class Problem:
         cotangents: Cotangents,
         scale: float,
         slab: torch.Tensor,
-        outputs: torch.Tensor,
+        outputs: torch.Tensor | None,
     ) -> None:
         """Add the gradients ``[K, C, wx, Y, Z]`` and outputs ``[K]`` of some windows, times `scale`.
 
@@ -256,16 +254,18 @@ class Problem:
             return
         inputs.requires_grad_()
         logits = self.model.logits(inputs)  # [B, L, *window]
-        values = logits.detach()
-        weights = [self.blending.weight(self.tiling.windows[i]) * scale for i in batch]
+        windows = [self.tiling.windows[i] for i in batch]
+        inside = [cotangents.inside(window, self.blending.weight(window) * scale) for window in windows]
+        upstream = torch.zeros_like(logits)
         for r in range(n_rounds):
-            members = [(b, ks[r]) for b, ks in enumerate(wanted) if r < len(ks)]
-            upstream = torch.zeros_like(logits)
-            for b, k in members:
-                cotangent = cotangents.read(classes[k], self.tiling.windows[batch[b]]) * weights[b]
-                upstream[b, classes[k]] = cotangent
-                outputs[k] += (cotangent * values[b, classes[k]]).double().sum()
+            members = [(b, ks[r], classes[ks[r]]) for b, ks in enumerate(wanted) if r < len(ks)]
+            for b, _, c in members:
+                upstream[b, c] = inside[b](c)
+            if outputs is not None:
+                for b, k, c in members:
+                    outputs[k] += (upstream[b, c] * logits.detach()[b, c]).double().sum()
             (gradient,) = torch.autograd.grad(logits, inputs, upstream, retain_graph=r + 1 < n_rounds)
-            for b, k in members:
-                _, y, z = self.tiling.windows[batch[b]]
+            for b, k, c in members:
+                _, y, z = windows[b]
                 slab[k, :, :, y, z] += gradient[b]
+                upstream[b, c] = 0

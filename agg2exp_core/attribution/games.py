@@ -169,13 +169,13 @@ class WindowGame:
         problem = self.scan.problem
         cotangents = problem.cotangents()
         window = problem.tiling.windows[self.index]
-        blending = problem.blending.weight(window).double()
+        inside = cotangents.inside(window, problem.blending.weight(window).double())
         parts: list[tuple[int, torch.Tensor, torch.Tensor]] = []
         for c in sorted(self.classes):
             if parts and cotangents.shared:  # one mask for all classes
                 parts.append((c, *parts[0][1:]))
                 continue
-            weight = (cotangents.read(c, window) * blending).flatten()
+            weight = inside(c).flatten()
             voxels = torch.nonzero(weight).flatten()
             parts.append((c, voxels, weight[voxels]))
 
