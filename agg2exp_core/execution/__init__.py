@@ -1,4 +1,4 @@
-"""How work is cut to fit the machine: windows per pass, classes at once, what a window costs."""
+"""How work is cut to fit the machine: windows per pass, classes at once, costs, and what really passed."""
 
 from agg2exp_core.execution.cost import WindowCost, measure_window
 from agg2exp_core.execution.fitting import (
@@ -10,11 +10,14 @@ from agg2exp_core.execution.fitting import (
     halve_windows,
     require_bytes,
 )
+from agg2exp_core.execution.tally import Tally, counted
 
 __all__ = [
     "Execution",
+    "Tally",
     "WindowCost",
     "available_bytes",
+    "counted",
     "fit_classes",
     "fit_windows",
     "fitting_windows",
