@@ -51,7 +51,7 @@ def test_nothing_is_counted_after_the_context():
     assert tally.forward == 2
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated")
+@pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated, and says so in several ways
 def test_a_scripted_network_is_counted():
     scripted = torch.jit.trace(smooth_network().double().eval(), random_image(1, 1, 8, 8, 8))
     with counted(wrap_network(scripted, CLASS_NAMES, window_shape=(8, 8, 8))) as (model, tally):
