@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from agg2exp_core.execution import fitting_windows, require_bytes
+from agg2exp_core.execution import Slab, fitting_windows, require_bytes
 from agg2exp_core.types import Prediction, Scan, SegmentationModel, Shape3
 from agg2exp_core.windows import Tiling
 
@@ -52,26 +53,38 @@ def sliding_logits(
         ``f(x)`` on the model's device, in its type.
     """
     image = as_image(model, scan)
+    logits = image.new_empty((model.n_classes, *image.shape[1:]))
+    for planes, values in _logit_planes(model, image, window_batch):
+        logits[:, planes] = values
+    return logits
+
+
+def _logit_planes(
+    model: SegmentationModel, image: torch.Tensor, window_batch: int
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield planes of the scan in order, with their logits ``[L, n, Y, Z]``."""
     tiling = Tiling(model.windows, spatial_shape(image))
     blending = tiling.blending(image.device, image.dtype)
-    padded = tiling.pad(image)
-    stitched = padded.new_zeros((model.n_classes, *tiling.padded_shape))
+    sums = Slab.zeros(tiling, (model.n_classes,), image)
     for row in tiling.rows:
-        slab = padded[:, row.planes]
+        planes = tiling.pad(image[:, tiling.planes_of_scan(row.planes)])
         for batch in row.batches(window_batch):
-            logits = model.logits(tiling.gather(slab, batch))  # [B, L, *window]
+            logits = model.logits(tiling.gather(planes, batch))  # [B, L, *window]
             for i, of_window in zip(batch, logits, strict=True):
-                stitched[(slice(None), *tiling.windows[i])] += of_window * blending.importance
-        finished = slice(row.planes.start, row.planes.start + row.n_finished)
-        stitched[:, finished] /= blending.total(row.planes)[: row.n_finished]
-    return tiling.crop(stitched)
+                sums.under(tiling.windows[i])[:] += of_window * blending.importance
+        sums.values[:, : row.n_finished] /= blending.total(row.planes)[: row.n_finished]
+        yield from sums.leaving(row)
 
 
-def prediction_bytes(model: SegmentationModel, padded_shape: Shape3) -> int:
-    """Return the memory of a prediction's volumes: stitched logits, and what is read off them."""
-    n_logits = model.n_classes + model.n_channels + 4  # the image; N, own logit, log total, probability
-    index_bytes = 8
-    return math.prod(padded_shape) * (n_logits * model.dtype.itemsize + index_bytes)
+def prediction_bytes(model: SegmentationModel, tiling: Tiling) -> int:
+    """Return the memory of a prediction: logits as thick as a window, the scan, and what is read off."""
+    n_planes, *sides = tiling.padded_shape
+    n_slabs = model.n_classes + model.n_channels + 2  # the windows' images; N, and what moves on
+    n_volumes = model.n_channels + 2  # own logit and probability
+    label_bytes = 2
+    of_plane = math.prod(sides) * model.dtype.itemsize
+    slab_bytes = tiling.settings.shape[0] * n_slabs * of_plane
+    return slab_bytes + n_planes * (n_volumes * of_plane + label_bytes * math.prod(sides))
 
 
 @torch.no_grad()
@@ -100,21 +113,24 @@ def predict(
         If the channels are not the model's, or the logits of the scan do not fit in memory.
     """
     image = as_image(model, scan)
-    shape = Tiling(model.windows, spatial_shape(image)).padded_shape
+    tiling = Tiling(model.windows, spatial_shape(image))
     require_bytes(
         model,
-        n_bytes=prediction_bytes(model, shape),
-        purpose=f"a scan of {' x '.join(map(str, shape))} voxels with {model.n_classes} classes",
+        n_bytes=prediction_bytes(model, tiling),
+        purpose=f"a scan of {' x '.join(map(str, tiling.padded_shape))} voxels "
+        f"with {model.n_classes} classes",
     )
-    logits = fitting_windows(  # [L, X, Y, Z]
-        model, window_batch, lambda n: sliding_logits(model, image, window_batch=n)
-    )
-    own_logit, labels = logits.max(dim=0)
-    log_total = torch.stack([torch.logsumexp(plane, dim=0) for plane in logits.unbind(1)])
-    label_type = np.uint8 if model.n_classes <= 256 else np.uint16
-    return Prediction(
-        labels=labels.cpu().numpy().astype(label_type),
-        class_names=model.class_names,
-        own_logit=own_logit.cpu().numpy(),
-        own_probability=torch.exp(own_logit - log_total).cpu().numpy(),
-    )
+    return fitting_windows(model, window_batch, lambda n: _read_off(model, image, n))
+
+
+def _read_off(model: SegmentationModel, image: torch.Tensor, window_batch: int) -> Prediction:
+    """Return what the finished planes of logits say."""
+    shape, floating = spatial_shape(image), torch.empty(0, dtype=image.dtype).numpy().dtype
+    labels = np.empty(shape, np.uint8 if model.n_classes <= 256 else np.uint16)
+    own_logit, own_probability = np.empty(shape, floating), np.empty(shape, floating)
+    for planes, logits in _logit_planes(model, image, window_batch):
+        own, index = logits.max(dim=0)
+        labels[planes] = index.cpu().numpy()
+        own_logit[planes] = own.cpu().numpy()
+        own_probability[planes] = torch.exp(own - torch.logsumexp(logits, dim=0)).cpu().numpy()
+    return Prediction(labels, model.class_names, own_logit, own_probability)

@@ -17,6 +17,7 @@ import torch
 
 from agg2exp_core.attribution.aggregation import Aggregation, Clean
 from agg2exp_core.attribution.cotangents import Cotangents
+from agg2exp_core.execution import Slab
 from agg2exp_core.types import SegmentationModel
 from agg2exp_core.windows import Blending, Row, Tiling
 
@@ -25,9 +26,6 @@ Progress = Callable[[int, int], None]
 
 ReadPlanes = Callable[[slice], torch.Tensor]
 """From planes of the first axis to those of a scan ``[C, n, Y, Z]``."""
-
-_PLANES_AT_ONCE = 8
-"""Finished planes that leave together."""
 
 
 class Point(NamedTuple):
@@ -101,15 +99,19 @@ class Problem:
     def _own_logit(self, read: ReadPlanes) -> torch.Tensor:
         """Logit of each voxel's class of the clean scan, ``[*padded scan]``."""
         stitched = self.image.new_zeros(self.tiling.padded_shape)
+        for i, logits in self._logits(read, lambda i: True):
+            window = self.tiling.windows[i]
+            own = self.clean.labels[window].clamp(min=0).long()[None]
+            stitched[window] += logits.gather(0, own)[0] * self.blending.weight(window)
+        return stitched
+
+    def _logits(self, read: ReadPlanes, wanted: Callable[[int], bool]) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield index and logits ``[L, *window]`` of the windows, of the batches with a wanted one."""
         for row in self.tiling.rows:
             slab = self._slab(read, row)
             for batch in row.batches(self.window_batch):
-                logits = self.model.logits(self.tiling.gather(slab, batch))  # [B, L, *window]
-                for i, of_window in zip(batch, logits, strict=True):
-                    window = self.tiling.windows[i]
-                    own = self.clean.labels[window].clamp(min=0).long()[None]
-                    stitched[window] += of_window.gather(0, own)[0] * self.blending.weight(window)
-        return stitched
+                if any(map(wanted, batch)):
+                    yield from zip(batch, self.model.logits(self.tiling.gather(slab, batch)), strict=True)
 
     def _slab(self, read: ReadPlanes, row: Row) -> torch.Tensor:
         """Return the planes under a row of windows, padded ``[C, wx, *padded Y and Z]``."""
@@ -129,19 +131,12 @@ class Problem:
 
         cotangents = self.cotangents(read)
         totals = torch.zeros(len(classes), dtype=torch.float64)
-        for row in self.tiling.rows:
-            slab = self._slab(read, row)
-            for batch in row.batches(self.window_batch):
-                if not any(cotangents.present[i].intersection(classes) for i in batch):
-                    continue
-                logits = self.model.logits(self.tiling.gather(slab, batch))
-                for i, of_window in zip(batch, logits, strict=True):
-                    window = self.tiling.windows[i]
-                    inside = cotangents.inside(window, self.blending.weight(window))
-                    for k, c in enumerate(classes):
-                        if c in cotangents.present[i]:
-                            term = inside(c) * of_window[c]
-                            totals[k] += term.double().sum().cpu()
+        for i, logits in self._logits(read, lambda i: bool(cotangents.present[i].intersection(classes))):
+            window = self.tiling.windows[i]
+            inside = cotangents.inside(window, self.blending.weight(window))
+            for k, c in enumerate(classes):
+                if c in cotangents.present[i]:
+                    totals[k] += (inside(c) * logits[c]).double().sum().cpu()
         return totals
 
     def gradients(self, image: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
@@ -203,8 +198,7 @@ class Problem:
         point beforehand, which holds one volume of logits.
         """
         cotangents = [self.cotangents(point.read) for point in points]
-        shape = (len(classes), self.image.shape[0], self.tiling.settings.shape[0])
-        slab = self.image.new_zeros((*shape, *self.tiling.padded_shape[1:]))
+        sums = Slab.zeros(self.tiling, (len(classes), self.image.shape[0]), self.image)
         n_done, n_total = 0, len(points) * self.n_batches
         for row in self.tiling.rows:
             for point, of_point in zip(points, cotangents, strict=True):
@@ -213,24 +207,10 @@ class Problem:
                 for batch in row.batches(self.window_batch):
                     if scan_slab is not None:
                         inputs = self.tiling.gather(scan_slab, batch)
-                        self._add_batch(inputs, batch, classes, of_point, point.weight, slab, outputs)
+                        self._add_batch(inputs, batch, classes, of_point, point.weight, sums, outputs)
                     n_done += 1
                     progress(n_done, n_total)
-            yield from self._leaving(row, slab)
-            n_left = slab.shape[2] - row.n_finished
-            for of_class in slab:
-                of_class[:, :n_left] = of_class[:, row.n_finished :].clone()
-                of_class[:, n_left:] = 0
-
-    def _leaving(self, row: Row, slab: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Yield the finished planes of a slab, without padding, some at a time."""
-        finished = slice(row.planes.start, row.planes.start + row.n_finished)
-        of_scan = self.tiling.planes_of_scan(finished)
-        shift = self.tiling.interior[0].start - row.planes.start
-        for start in range(of_scan.start, of_scan.stop, _PLANES_AT_ONCE):
-            stop = min(start + _PLANES_AT_ONCE, of_scan.stop)
-            inside = (slice(start + shift, stop + shift), *self.tiling.interior[1:])
-            yield slice(start, stop), slab[(slice(None), slice(None), *inside)]
+            yield from sums.leaving(row)
 
     @torch.enable_grad()
     def _add_batch(
@@ -240,7 +220,7 @@ class Problem:
         classes: Sequence[int],
         cotangents: Cotangents,
         scale: float,
-        slab: torch.Tensor,
+        sums: Slab,
         outputs: torch.Tensor | None,
     ) -> None:
         """Add the gradients ``[K, C, wx, Y, Z]`` and outputs ``[K]`` of some windows, times `scale`.
@@ -266,6 +246,5 @@ class Problem:
                     outputs[k] += (upstream[b, c] * logits.detach()[b, c]).double().sum()
             (gradient,) = torch.autograd.grad(logits, inputs, upstream, retain_graph=r + 1 < n_rounds)
             for b, k, c in members:
-                _, y, z = windows[b]
-                slab[k, :, :, y, z] += gradient[b]
+                sums.under(windows[b])[k] += gradient[b]
                 upstream[b, c] = 0

@@ -82,7 +82,7 @@ def estimate(
     clean_bytes = n_voxels * (model.n_channels * itemsize + _CLEAN_BYTES)  # the image, its masks
     held_bytes = (class_batch + 4) * of_class  # attributions, some on their way out
     working_bytes = of_class // itemsize * _WORKING_BYTES
-    volumes = max(prediction_bytes(model, shape), clean_bytes + held_bytes + working_bytes)
+    volumes = max(prediction_bytes(model, geometry.tiling), clean_bytes + held_bytes + working_bytes)
     peak_bytes = volumes + window_batch * cost.n_bytes
     require_bytes(
         model,

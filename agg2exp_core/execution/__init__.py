@@ -10,10 +10,12 @@ from agg2exp_core.execution.fitting import (
     halve_windows,
     require_bytes,
 )
+from agg2exp_core.execution.slab import Slab
 from agg2exp_core.execution.tally import Tally, counted
 
 __all__ = [
     "Execution",
+    "Slab",
     "Tally",
     "WindowCost",
     "available_bytes",
