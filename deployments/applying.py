@@ -12,6 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
 from agg2exp_core.errors import UsageError
+from deployments.automations import apply_automation, automations
 from deployments.catalogue import POOLS, QUEUES
 
 
@@ -33,7 +34,7 @@ def require_server() -> None:
 
 
 def apply(deployments: Sequence[RunnerDeployment]) -> Iterator[str]:
-    """Yield the name of each pool, queue and deployment once it is as it should be."""
+    """Yield the name of each pool, queue, deployment and automation once it is as it should be."""
     with get_client(sync_client=True) as client:
         for pool, description in POOLS.items():
             _pool(client, pool, description)
@@ -44,6 +45,9 @@ def apply(deployments: Sequence[RunnerDeployment]) -> Iterator[str]:
     for deployment in deployments:
         deployment.apply()
         yield f"deployment {deployment.full_name}"
+    for automation in automations():
+        apply_automation(automation)
+        yield f"automation {automation.name!r}"
 
 
 def _pool(client: SyncPrefectClient, name: str, description: str) -> None:

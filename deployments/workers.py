@@ -16,6 +16,7 @@ from types import FrameType
 import torch
 
 from agg2exp_core.errors import UsageError
+from deployments.automations import HEARTBEAT_S
 from deployments.catalogue import POOLS, QUEUES
 
 STOP_S = 30.0
@@ -120,7 +121,8 @@ def serve(places: Sequence[Place], pool: str, announce: Callable[[str], None]) -
 
 
 def _start(place: Place, pool: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command(place, pool), env={**os.environ, **place.environment})
+    heartbeat = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
+    return subprocess.Popen(command(place, pool), env={**os.environ, **heartbeat, **place.environment})
 
 
 def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:

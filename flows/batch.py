@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
@@ -27,6 +27,9 @@ PART = "explain-part"
 
 POLL_S = 2.0
 """Between two questions to the server about the runs that are under way."""
+
+MOST_TRIES = 3
+"""Of a run whose process or machine goes down; what it finished is kept."""
 
 _PAGE = 200
 """Runs that one question names."""
@@ -66,9 +69,7 @@ def explain_batch(
     store = store_of(settings.store)
     outcomes = record_rejected(store, checked.rejected)
     parts = [checked.jobs[i : i + scans_per_run] for i in range(0, len(checked.jobs), scans_per_run)]
-    submitted = {_submit(part, settings, queue): part for part in parts}
-    for run_id, run in _finished(submitted):
-        outcomes += _outcomes(run, submitted[run_id])
+    outcomes += _fan_out(parts, settings, queue)
     for outcome in outcomes:
         if outcome.status == "lost":
             store.record_failure(outcome.scan_id, "explain", outcome.reason)
@@ -90,19 +91,29 @@ def _submit(part: Sequence[ScanJob], settings: ExplainSettings, queue: str) -> U
     return run.id
 
 
-def _finished(submitted: Mapping[UUID, object]) -> Iterator[tuple[UUID, FlowRun]]:
-    """Yield the runs as they end; the server is asked about those that are under way alone."""
-    waiting, log = set(submitted), get_run_logger()
+def _fan_out(parts: Sequence[Sequence[ScanJob]], settings: ExplainSettings, queue: str) -> list[ScanOutcome]:
+    """Return how all scans fared, in their order; a run that crashed is sent again.
+
+    The server is asked about the runs that are under way alone.
+    """
+    under_way = {_submit(part, settings, queue): (n, 1) for n, part in enumerate(parts)}
+    outcomes: dict[int, list[ScanOutcome]] = {}
+    log = get_run_logger()
     with get_client(sync_client=True) as client:
-        while waiting:
-            ended = [run for run in _read(client, sorted(waiting)) if run.state and run.state.is_final()]
+        while under_way:
+            ended = [run for run in _read(client, sorted(under_way)) if run.state and run.state.is_final()]
             for run in ended:
-                waiting.discard(run.id)
-                yield run.id, run
+                n, n_tries = under_way.pop(run.id)
+                if run.state.is_crashed() and n_tries < MOST_TRIES:
+                    log.warning("run %s crashed; its scans are sent again", run.name)
+                    under_way[_submit(parts[n], settings, queue)] = n, n_tries + 1
+                else:
+                    outcomes[n] = _outcomes(run, parts[n])
             if ended:
-                log.info("%d of %d runs ended", len(submitted) - len(waiting), len(submitted))
-            elif waiting:
+                log.info("%d of %d runs ended", len(outcomes), len(parts))
+            elif under_way:
                 time.sleep(POLL_S)
+    return [outcome for n in range(len(parts)) for outcome in outcomes[n]]
 
 
 def _read(client: SyncPrefectClient, ids: Sequence[UUID]) -> Iterator[FlowRun]:

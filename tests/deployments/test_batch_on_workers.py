@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterState
 from prefect.deployments import run_deployment
 
 from agg2exp_core import open_store
@@ -60,7 +61,20 @@ def test_deploying_twice_changes_nothing(tmp_path):
     assert queue.priority == 1
 
 
-def test_a_batch_on_two_workers_equals_one_process(tmp_path):
+def kill_one(flow_name: str) -> list[int]:
+    """Kill the process of a run of a flow that is at work, as a machine that goes down would."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow_name])),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(name={"any_": ["Running"]})),
+        )
+    pids = [int(run.infrastructure_pid.split(":")[-1]) for run in runs if run.infrastructure_pid][:1]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return pids
+
+
+def test_a_batch_on_two_workers_one_run_killed_equals_one_process(tmp_path):
     for seed in range(3):
         write_scan(tmp_path / "scans" / f"s{seed}.nii.gz", seed=seed)
     (tmp_path / "scans" / "bad.nii.gz").write_bytes(b"no image")
@@ -68,14 +82,18 @@ def test_a_batch_on_two_workers_equals_one_process(tmp_path):
     with workers("cpu:2", "gpu"), workers("cpu", "cpu"):
         run = run_deployment("explain-batch/nightly", timeout=0, as_subflow=False)
         with get_client(sync_client=True) as client:
+            killed: list[int] = []
             deadline = time.monotonic() + 240
             while not (run.state and run.state.is_final()) and time.monotonic() < deadline:
                 time.sleep(1)
+                if not killed:
+                    killed += kill_one("explain-part")
                 run = client.read_flow_run(run.id)
     assert run.state.is_completed(), run.state
     assert run.state.message == "3 of 4 scans explained"
     far = open_store(str(tmp_path / "far"))
     assert list(far.failures()) == ["bad"]
+    assert len(killed) == 1
 
     jobs = [ScanJob(f"s{seed}", str(tmp_path / "scans" / f"s{seed}.nii.gz")) for seed in range(3)]
     near = ExplainSettings(
