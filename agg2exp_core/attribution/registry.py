@@ -83,21 +83,41 @@ def make_method(name: str, params: Mapping[str, Any] | None = None) -> Method:
         If the method or a parameter does not exist, or a value is not of its type or range.
     """
     kind = method_kind(name)
+    method = kind(**parse_fields(kind, name, params or {}))
+    parse_aggregation(method.aggregation)
+    return method
+
+
+def parse_fields(kind: type, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for the fields of a dataclass, from values or text.
+
+    Parameters
+    ----------
+    kind : type
+        The dataclass.
+    name : str
+        What users call it.
+    params : mapping
+        Values by field; what is left out keeps its default.
+
+    Raises
+    ------
+    UsageError
+        If there is no such field, or a value is not of its type.
+    """
     types = typing.get_type_hints(kind)
     fields = [f.name for f in dataclasses.fields(kind)]
     values = {}
-    for key, value in (params or {}).items():
+    for key, value in params.items():
         if key not in fields:
             raise UsageError(
                 key,
                 got=f"{key!r} for {name}",
-                allowed=", ".join(fields),
+                allowed=", ".join(fields) or "no parameter",
                 remedy=nearest(key, fields),
             )
         values[key] = parse_value(key, value, types[key])
-    method = kind(**values)
-    parse_aggregation(method.aggregation)
-    return method
+    return values
 
 
 def parameters(method: Method) -> dict[str, Any]:

@@ -1,1 +1,20 @@
-"""How far an attribution can be trusted."""
+"""How far an attribution can be trusted: metrics, each with a direction, a range and its options.
+
+Perturbed outputs depend on the scan alone, not on the method or the class: they are made once a
+scan (`Perturbations`) and shared by whatever is judged.
+"""
+
+from agg2exp_core.metrics.metric import Clean, Falls, Metric, Perturbations, Score, Subject
+from agg2exp_core.metrics.registry import METRICS, make_metric, recipe
+
+__all__ = [
+    "METRICS",
+    "Clean",
+    "Falls",
+    "Metric",
+    "Perturbations",
+    "Score",
+    "Subject",
+    "make_metric",
+    "recipe",
+]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agg2exp_core.attribution import Execution
 from agg2exp_core.attribution.method import Geometry, Method, Passes
-from agg2exp_core.types import FloatVolume, Prediction, Scan, SegmentationModel
+from agg2exp_core.types import Prediction, Scan, SegmentationModel
 
 Falls = NDArray[np.float64]
 """Falls of the aggregated outputs of all classes ``[n_perturbations, L]``; NaN for absent classes."""
@@ -75,7 +75,8 @@ class Subject:
     classes : tuple of str
         Which are judged; each has a voxel.
     attribution : callable
-        From a class to its attribution ``[X, Y, Z]``, or ``[C, X, Y, Z]`` for several channels.
+        From a class to its attribution ``[X, Y, Z]``, or ``[C, X, Y, Z]`` for several channels: an
+        array of NumPy's or Dask's, of which parts are taken.
     matrix : callable
         The local matrix of these attributions.
     exact_matrix : callable
@@ -85,7 +86,7 @@ class Subject:
     clean: Clean
     method: Method
     classes: tuple[str, ...]
-    attribution: Callable[[str], FloatVolume]
+    attribution: Callable[[str], Any]
     matrix: Callable[[], xr.Dataset]
     exact_matrix: Callable[[], xr.Dataset]
 

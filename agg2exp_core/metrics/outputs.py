@@ -1,0 +1,162 @@
+"""Aggregated outputs of a perturbed scan, for all classes at once, and by how much they fall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agg2exp_core.attribution.aggregation import Clean as CleanMasks
+from agg2exp_core.attribution.aggregation import choose_aggregation
+from agg2exp_core.attribution.engine import Problem
+from agg2exp_core.errors import UsageError
+from agg2exp_core.execution import fitting_windows
+from agg2exp_core.metrics.metric import Clean, Falls
+from agg2exp_core.prediction import as_image, sliding_logits, spatial_shape
+from agg2exp_core.windows import Tiling
+
+Outputs = NDArray[np.float64]
+"""Aggregated outputs by class ``[L]``, or what windows add to them ``[n_windows, L]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """How a perturbed scan becomes one number a class.
+
+    Parameters
+    ----------
+    clean : Clean
+        The scan, whose prediction fixes the masks.
+    aggregation : str
+        A linear one (Eq. 2).
+    mask : {"fixed", "recomputed"}
+        Whose argmax gives the masks: the clean scan's, or the perturbed one's own.
+    output : {"logits", "probabilities"}
+        What is summed inside them.
+
+    Notes
+    -----
+    With fixed masks and logits the outputs are sums over windows, and a window in which nothing
+    changes keeps its clean part. The other variants, those of the published code, need the stitched
+    volume of each perturbed scan.
+    """
+
+    clean: Clean
+    aggregation: str = "sum"
+    mask: str = "fixed"
+    output: str = "logits"
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The scan as the engine sees it."""
+        model, prediction = self.clean.model, self.clean.prediction
+        image = as_image(model, self.clean.scan)
+        tiling = Tiling(model.windows, spatial_shape(image))
+        aggregation = choose_aggregation(self.aggregation, None)
+        masks = CleanMasks.of(prediction, None, tiling, image)
+        return Problem(model=model, image=image, tiling=tiling, clean=masks, aggregation=aggregation)
+
+    @property
+    def by_window(self) -> bool:
+        """Whether outputs are sums over windows."""
+        return (self.mask, self.output) == ("fixed", "logits")
+
+    def falls(self, images: Iterable[torch.Tensor]) -> Falls:
+        """Return by how much the outputs of perturbed scans ``[C, X, Y, Z]`` fall ``[n, L]``.
+
+        Returns
+        -------
+        ndarray of float64, shape [n, L]
+            Of the clean scan less the perturbed one; NaN for classes without a voxel.
+        """
+        fall = self._fall_by_window if self.by_window else self._fall_of_volume
+        rows = [fall(image) for image in images]
+        falls = np.array(rows).reshape(len(rows), self.clean.model.n_classes)
+        absent = np.bincount(self.clean.prediction.labels.ravel(), minlength=falls.shape[1]) == 0
+        falls[:, absent] = np.nan
+        return falls
+
+    def _fall_by_window(self, image: torch.Tensor) -> Outputs:
+        tiling = self.problem.tiling
+        changed = tiling.pad((image != self.problem.image).any(dim=0, keepdim=True))[0]
+        touched = [i for i, window in enumerate(tiling.windows) if bool(changed[window].any())]
+        fall: Outputs = (self._clean_windows[touched] - self._windows(image, touched)).sum(axis=0)
+        return fall
+
+    @cached_property
+    def _clean_windows(self) -> Outputs:
+        return self._windows(self.problem.image, range(len(self.problem.tiling.windows)))
+
+    def _windows(self, image: torch.Tensor, indices: Sequence[int]) -> Outputs:
+        """Return what windows add to the outputs of a scan ``[n_windows, L]``."""
+        problem, model = self.problem, self.clean.model
+        cotangents = problem.cotangents()
+        padded = problem.tiling.pad(image)
+        needed = [n for n, i in enumerate(indices) if cotangents.present[i]]
+        parts = np.zeros((len(indices), model.n_classes))
+
+        @torch.no_grad()
+        def work(n_windows: int) -> None:
+            for start in range(0, len(needed), n_windows):
+                batch = needed[start : start + n_windows]
+                windows = [problem.tiling.windows[indices[n]] for n in batch]
+                logits = model.logits(torch.stack([padded[:, *window] for window in windows]))
+                for n, window, of_window in zip(batch, windows, logits, strict=True):
+                    inside = cotangents.inside(window, problem.blending.weight(window))
+                    for c in cotangents.present[indices[n]]:
+                        parts[n, c] = float((inside(c) * of_window[c]).double().sum())
+
+        fitting_windows(model, self.clean.execution.window_batch, work)
+        return parts
+
+    def _fall_of_volume(self, image: torch.Tensor) -> Outputs:
+        fall: Outputs = self._clean_volume - self._volume(image)
+        return fall
+
+    @cached_property
+    def _clean_volume(self) -> Outputs:
+        return self._volume(self.problem.image)
+
+    @torch.no_grad()
+    def _volume(self, image: torch.Tensor) -> Outputs:
+        """Return the outputs of a scan from its stitched logits ``[L]``."""
+        model = self.clean.model
+        logits = fitting_windows(
+            model,
+            self.clean.execution.window_batch,
+            lambda n: sliding_logits(model, image, window_batch=n),
+        )
+        labels = torch.as_tensor(self.clean.prediction.labels.astype(np.int64), device=logits.device)
+        if self.mask == "recomputed":
+            labels = logits.argmax(dim=0)
+        values = logits.softmax(dim=0) if self.output == "probabilities" else logits
+        own = values.gather(0, labels[None])[0].double()
+        n_voxels = torch.bincount(labels.flatten(), minlength=model.n_classes)
+        sums = torch.zeros(model.n_classes, dtype=torch.float64, device=logits.device)
+        sums.scatter_add_(0, labels.flatten(), own.flatten())
+        if self.aggregation == "mean":
+            sums /= n_voxels.clamp(min=1)
+        return sums.cpu().numpy()
+
+
+def check_readout(aggregation: str, mask: str, output: str) -> None:
+    """Refuse combinations that have no meaning.
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown, or the stitched variants are asked for weights of the clean scan.
+    """
+    stitched = mask == "recomputed" or output == "probabilities"
+    allowed = ("sum", "mean") if stitched else ("sum", "mean", "probability")
+    if aggregation not in allowed:
+        raise UsageError(
+            "aggregation",
+            got=f"{aggregation!r} with mask={mask} and output={output}",
+            allowed=", ".join(allowed),
+            remedy="pick one of them",
+        )

@@ -1,0 +1,126 @@
+"""Sensitivity (Eq. 9): how far an attribution moves when the scan moves a little."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agg2exp_core.attribution import attribute_planes
+from agg2exp_core.attribution.method import Counted, Geometry, Method, Passes
+from agg2exp_core.attribution.ranges import at_least, one_of
+from agg2exp_core.metrics.metric import Clean, Falls, Score, Subject
+from agg2exp_core.types import Scan
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Mean of ``||e(x) - e(x')||_2 / ||e(x)||_2`` over noisy copies x' of the scan (Eq. 9).
+
+    Parameters
+    ----------
+    n_perturbations : int
+        Noisy copies.
+    noise : str
+        ``uniform`` in [-radius, radius], as the published figures, or ``gaussian`` with radius as its
+        standard deviation.
+    radius : float
+        In units of the preprocessed scan.
+
+    Notes
+    -----
+    Attributions are divided by their largest absolute value first, each by its own. Masks stay the
+    clean scan's. A copy keeps the scan's id, so that a random method draws the same numbers for both.
+    """
+
+    name: ClassVar[str] = "sensitivity"
+    direction: ClassVar[Literal["higher", "lower"]] = "lower"
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    unit: ClassVar[str] = "relative change"
+    n_perturbations: int = 3
+    noise: str = "uniform"
+    radius: float = 0.1
+
+    def __post_init__(self) -> None:
+        at_least("n_perturbations", self.n_perturbations, 1)
+        at_least("radius", self.radius, 0)
+        one_of("noise", self.noise, ("uniform", "gaussian"))
+
+    @property
+    def perturbations(self) -> None:
+        """None: what is perturbed is explained anew by each method."""
+        return None
+
+    def scores(self, subject: Subject, falls: Callable[[int], Falls]) -> Mapping[str, Score]:
+        """Return the score of each class of a subject."""
+        changes = [self._changes(subject, n) for n in range(self.n_perturbations)]
+        scores = {}
+        for name in subject.classes:
+            values = np.array([of_copy[name] for of_copy in changes])
+            n = len(values)
+            error = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else None
+            scores[name] = Score(float(values.mean()), error, {"n_perturbations": n})
+        return scores
+
+    def _changes(self, subject: Subject, index: int) -> dict[str, float]:
+        """Return the relative change of each class's attribution on one noisy copy."""
+        clean = subject.clean
+        moments: dict[str, _Moments] = {}
+        for planes in attribute_planes(
+            clean.model,
+            self.noisy(clean, index),
+            subject.method,
+            subject.classes,
+            clean.prediction,
+            clean.seed,
+            execution=clean.execution,
+        ):
+            for name, values in planes.by_class():
+                if planes.start == 0:
+                    moments[name] = _Moments()
+                before = np.asarray(subject.attribution(name)[..., planes.start : planes.stop, :, :])
+                moments[name].add(before, values)
+        return {name: moments[name].relative_change for name in subject.classes}
+
+    def noisy(self, clean: Clean, index: int) -> Scan:
+        """Return a noisy copy of a scan under its own id."""
+        address = repr((clean.seed, clean.scan.scan_id, "sensitivity", index)).encode()
+        key = np.frombuffer(hashlib.sha256(address).digest()[:16], np.uint64)
+        rng, shape = np.random.Generator(np.random.Philox(key=key)), clean.scan.image.shape
+        noise = rng.uniform(-1, 1, shape) if self.noise == "uniform" else rng.standard_normal(shape)
+        image = clean.scan.image + torch.from_numpy(self.radius * noise).to(clean.scan.image)
+        return replace(clean.scan, image=image)
+
+    def passes(self, geometry: Geometry, method: Method) -> Passes:
+        """Return the passes of explaining all copies, at most."""
+        once = method.passes(geometry) if isinstance(method, Counted) else Passes(0)
+        return once.times(self.n_perturbations)
+
+
+class _Moments:
+    """Sums over two attributions that come in parts, from which their normalised distance follows."""
+
+    def __init__(self) -> None:
+        self.squares, self.product, self.peaks = np.zeros(2), 0.0, np.zeros(2)
+
+    def add(self, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """Take a part of both."""
+        parts = [before.astype(np.float64), after.astype(np.float64)]
+        self.squares += [float(np.vdot(part, part)) for part in parts]
+        self.product += float(np.vdot(*parts))
+        self.peaks = np.maximum(self.peaks, [np.abs(part).max(initial=0.0) for part in parts])
+
+    @property
+    def relative_change(self) -> float:
+        """``||e - e'|| / ||e||`` of both divided by their peaks; NaN where one is zero throughout."""
+        if not self.peaks.all():
+            return math.nan
+        before, after = self.squares / self.peaks**2
+        distance = before + after - 2 * self.product / self.peaks.prod()
+        return math.sqrt(max(distance, 0.0) / before)
