@@ -40,15 +40,22 @@ def print_plan(plan: Plan) -> int:
             soft_wrap=True,
         )
         n_explained = len(set(settings.classes)) if settings.classes else model.n_classes
-        per_task = min(settings.classes_per_task or n_explained, n_explained)
-        execution = Execution(settings.window_batch, class_batch=per_task if per_task < n_explained else None)
+        execution = Execution(settings.window_batch)
         for job in plan.jobs:
             try:
                 grid = load_scan(job.path, model, job.scan_id).grid
             except ScanError as error:
                 errors.append(error)
                 continue
-            found = estimate(model, settings.attribution_method, grid.shape, n_explained, execution, cost)
+            found = estimate(
+                model,
+                settings.attribution_method,
+                grid.shape,
+                n_explained,
+                execution,
+                cost,
+                classes_per_call=settings.classes_per_task,
+            )
             lines.append((job.scan_id, grid.shape, found))
         console.print(_table(settings.result_label, lines))
     for error in errors:

@@ -93,6 +93,16 @@ class Counted(Protocol):
 
 
 @runtime_checkable
+class Joint(Protocol):
+    """A method whose passes serve all classes alike, and which holds one attribution at a time.
+
+    Its classes are explained together: in groups it would take the same passes for each.
+    """
+
+    serves_all_classes: ClassVar[bool]
+
+
+@runtime_checkable
 class Streaming(Protocol):
     """A method whose attributions of all classes are finished plane by plane."""
 

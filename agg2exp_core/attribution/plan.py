@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from agg2exp_core.attribution.method import Counted, Geometry, Method, Passes
-from agg2exp_core.attribution.planes import class_bytes
-from agg2exp_core.execution import Execution, WindowCost, fit_classes, fit_windows, require_bytes
+from agg2exp_core.attribution.method import Counted, Geometry, Joint, Method, Passes
+from agg2exp_core.attribution.planes import class_bytes, classes_together
+from agg2exp_core.execution import Execution, WindowCost, fit_windows, require_bytes
 from agg2exp_core.prediction import prediction_bytes
 from agg2exp_core.types import SegmentationModel, Shape3
 from agg2exp_core.windows import Tiling
@@ -50,6 +50,8 @@ def estimate(
     n_explained: int,
     execution: Execution,
     cost: WindowCost,
+    *,
+    classes_per_call: int | None = None,
 ) -> Estimate:
     """Predict what explaining a scan costs, with attributions that leave in planes where they can.
 
@@ -67,6 +69,8 @@ def estimate(
         How the work is cut.
     cost : WindowCost
         What `measure_window` found.
+    classes_per_call : int, optional
+        Classes that are asked for at a time, where calls share them out; by default all in one.
 
     Raises
     ------
@@ -77,7 +81,9 @@ def estimate(
     shape = geometry.tiling.padded_shape
     n_voxels, itemsize = math.prod(shape), model.dtype.itemsize
     of_class = class_bytes(model, method, geometry.tiling, whole=False)
-    class_batch = fit_classes(model, execution.class_batch, of_class, n_explained)
+    of_call = min(classes_per_call or n_explained, n_explained)
+    together = classes_together(model, method, geometry.tiling, execution, of_call, whole=False)
+    class_batch = 1 if isinstance(method, Joint) else together
     window_batch = fit_windows(model, execution.window_batch)
     clean_bytes = n_voxels * (model.n_channels * itemsize + _CLEAN_BYTES)  # the image, its masks
     held_bytes = (class_batch + 4) * of_class  # attributions, some on their way out
@@ -90,7 +96,7 @@ def estimate(
         purpose=f"a scan of {' x '.join(map(str, shape))} voxels with {class_batch} of {model.n_classes} "
         f"classes held and {window_batch} windows in a pass",
     )
-    passes = _passes(method, geometry, class_batch)
+    passes = _passes(method, geometry, of_call, together)
     seconds = None if passes is None else _seconds(passes.plus(Passes(geometry.n_windows)), cost)
     return Estimate(geometry.n_windows, passes, class_batch, peak_bytes, seconds)
 
@@ -99,12 +105,17 @@ def _seconds(passes: Passes, cost: WindowCost) -> float:
     return passes.forward * cost.forward_seconds + passes.backward * cost.backward_seconds
 
 
-def _passes(method: Method, geometry: Geometry, class_batch: int) -> Passes | None:
-    """Return the passes of all groups of classes."""
+def _passes(method: Method, geometry: Geometry, of_call: int, together: int) -> Passes | None:
+    """Return the passes of all groups of classes of all calls."""
     if not isinstance(method, Counted):
         return None
     total = Passes(0)
-    for start in range(0, geometry.n_explained, class_batch):
-        n_explained = min(class_batch, geometry.n_explained - start)
-        total = total.plus(method.passes(replace(geometry, n_explained=n_explained)))
+    for call in _shares(geometry.n_explained, of_call):
+        for n_explained in _shares(call, together):
+            total = total.plus(method.passes(replace(geometry, n_explained=n_explained)))
     return total
+
+
+def _shares(n: int, most: int) -> list[int]:
+    """Return the sizes of the groups of `most` that n make up, the last one what remains."""
+    return [min(most, n - start) for start in range(0, n, most)]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from agg2exp_core.attribution.engine import Problem
-from agg2exp_core.attribution.method import Method, Streaming
+from agg2exp_core.attribution.method import Joint, Method, Streaming
 from agg2exp_core.execution import Execution, fit_classes, fit_windows, halve_windows
 from agg2exp_core.types import ClassAttribution, FloatVolume, SegmentationModel
 from agg2exp_core.windows import Tiling
@@ -65,6 +65,22 @@ def class_bytes(model: SegmentationModel, method: Method, tiling: Tiling, *, who
     return n_planes * math.prod(sides) * model.n_channels * model.dtype.itemsize
 
 
+def classes_together(
+    model: SegmentationModel,
+    method: Method,
+    tiling: Tiling,
+    execution: Execution,
+    n_classes: int,
+    *,
+    whole: bool,
+) -> int:
+    """Return how many of some classes are explained together: what fits, or all where it is one game."""
+    if isinstance(method, Joint):
+        return n_classes
+    n_bytes = class_bytes(model, method, tiling, whole=whole)
+    return fit_classes(model, execution.class_batch, n_bytes, n_classes)
+
+
 def stream(
     problem: Problem, method: Method, classes: Sequence[int], execution: Execution, *, whole: bool
 ) -> Iterator[Planes]:
@@ -90,8 +106,7 @@ def stream(
         and what came before of these classes is void: a result has the bits of the batch that fitted.
     """
     model, waiting = problem.model, list(classes)
-    n_bytes = class_bytes(model, method, problem.tiling, whole=whole)
-    n_classes = fit_classes(model, execution.class_batch, n_bytes, len(waiting))
+    n_classes = classes_together(model, method, problem.tiling, execution, len(waiting), whole=whole)
     while waiting:
         n_windows = fit_windows(model, execution.window_batch)
         try:
@@ -101,7 +116,7 @@ def stream(
                 waiting = [c for c in waiting if c not in finished]
             continue
         except torch.OutOfMemoryError:
-            if n_windows == 1 and n_classes == 1:
+            if n_windows == 1 and (n_classes == 1 or isinstance(method, Joint)):
                 raise
         if n_windows > 1:
             halve_windows(model, n_windows)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -82,6 +82,7 @@ class PlayerMethod(ABC):
         A linear one: ``sum``, ``mean``, ``probability`` or ``roi`` (Eq. 2).
     """
 
+    serves_all_classes: ClassVar[bool] = True  # a pass of the game gives the logits of all
     baseline: str = "zero"
     spread: str = "even"
     aggregation: str = "sum"

@@ -43,7 +43,8 @@ class Execution:
     window_batch : int or None
         Windows per pass of the network, at most; None for what fits.
     class_batch : int or None
-        Classes whose attributions are held at once, at most; None for what fits.
+        Classes whose attributions are held at once, at most; None for what fits. The methods that
+        play games with supervoxels hold one.
 
     Raises
     ------

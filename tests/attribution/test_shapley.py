@@ -1,5 +1,6 @@
 """Window-local Shapley values equal Shapley's formula over all coalitions of the whole scan."""
 
+import weakref
 from functools import cache
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from agg2exp_core.attribution import attribute, make_method
+from agg2exp_core.attribution import attribute, estimate, make_method
 from agg2exp_core.attribution.baselines import baseline_image
 from agg2exp_core.attribution.method import Geometry
 from agg2exp_core.errors import UsageError
+from agg2exp_core.execution import Execution, WindowCost, counted
 from agg2exp_core.models import wrap_network
 from agg2exp_core.prediction import predict
 from agg2exp_core.types import Prediction, WindowSettings
@@ -249,6 +251,31 @@ def test_any_group_of_classes_gives_the_same_bits(method, params, window_batch):
         alone = by_class(method, classes=[name], window_batch=window_batch, **params)[name]
         assert alone.values.tobytes() == item.values.tobytes() == pairs[name].values.tobytes()
         assert alone.info == item.info == pairs[name].info
+
+
+@pytest.mark.parametrize(("method", "params"), METHODS)
+def test_one_game_serves_all_classes_however_few_are_held(method, params):
+    model = smooth_model(torch.float32, overlap=0.25, blend="gaussian")
+    prediction, tallies = predict(model, IMAGE), []
+    for class_batch in (None, 1):
+        alive = []
+        with counted(model) as (model, tally):
+            settings = {"prediction": prediction, "class_batch": class_batch} | params
+            for item in attribute(model, IMAGE, method, **settings):
+                alive.append(weakref.ref(item.values))
+                assert sum(volume() is not None for volume in alive) <= 2
+        assert len(alive) == len(prediction.present) > 2
+        tallies.append(tally)
+    assert tallies[0] == tallies[1]
+    assert tallies[0].forward > 0 == tallies[0].backward
+    geometry = Geometry(Tiling(model.windows, IMAGE.shape[1:]), 1, model.n_classes, model.n_classes)
+    cost = WindowCost(1.0, 1.0, 1000)
+    estimates = [
+        estimate(model, make_method(method, params), IMAGE.shape[1:], 4, Execution(class_batch=n), cost)
+        for n in (None, 1)
+    ]
+    assert estimates[0] == estimates[1]
+    assert estimates[0].passes == make_method(method, params).passes(geometry)
 
 
 @pytest.mark.parametrize(("method", "params"), METHODS)

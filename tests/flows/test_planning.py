@@ -51,6 +51,11 @@ def test_classes_that_are_asked_for_and_classes_per_task(folder, capsys):
     assert rows(capsys.readouterr().out)["s1"][1:4] == ["8", "8", "8"]
     assert plan(folder, "--method", "vanilla_gradient", "--classes-per-task", "1") == 0
     assert rows(capsys.readouterr().out)["s1"][1:4] == ["8", "32", "32"]
+    forward = {}
+    for per_task in ("1", "4"):
+        assert plan(folder, "--method", "shapley_semantic", "--classes-per-task", per_task) == 0
+        forward[per_task] = int(rows(capsys.readouterr().out)["s1"][2].replace(",", ""))
+    assert forward["1"] == 4 * forward["4"]  # each task plays the game anew
 
 
 def test_any_method(folder, capsys, monkeypatch, tmp_path):
