@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from agg2exp_core.errors import UsageError
 from agg2exp_core.types import LabelVolume, Mask, Prediction
 
-BLOCK = 1 << 15
-"""Voxels summed at a time, so that temporaries stay in the processor's cache."""
-
 
 @dataclass(frozen=True, eq=False)
 class RoiSet:
@@ -128,11 +125,10 @@ class Atoms:
 
     @cached_property
     def runs(self) -> NDArray[np.intp]:
-        """Where stretches of one atom start in C order, at most `BLOCK` voxels each; ascending."""
+        """Where stretches of one atom start in C order, ascending."""
         flat = self.index.reshape(-1)
         starts = np.ones(flat.size, bool)
         np.not_equal(flat[1:], flat[:-1], out=starts[1:])
-        starts[::BLOCK] = True
         return np.flatnonzero(starts)
 
     @cached_property

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agg2exp_core.importance.regions import BLOCK, Atoms
+from agg2exp_core.importance.kernel import add_runs
+from agg2exp_core.importance.regions import Atoms
 
 Sums = NDArray[np.float64]
 """One number per region and for the whole scan ``[n_rois + 1]``."""
@@ -79,30 +80,9 @@ def roi_sums(values: NDArray[np.floating[Any]], atoms: Atoms) -> RoiSums:
     atoms : Atoms
         The regions in that block.
     """
-    n = atoms.n_atoms
-    index = atoms.index.reshape(-1)
-    channels = values.reshape(-1, index.size)  # [C, X * Y * Z]
-    sums = np.zeros((3, n))
-    blocks = range(0, index.size, BLOCK)
-    edges = np.searchsorted(atoms.runs, [*blocks, index.size])
+    channels = values.reshape(-1, atoms.index.size)  # [C, X * Y * Z]
+    sums = np.zeros((3, atoms.n_atoms))
+    add_runs(channels, atoms.index.reshape(-1), atoms.runs, sums)
     with np.errstate(invalid="ignore"):  # an infinite value spreads, and is refused at the end
-        for start, first, last in zip(blocks, edges, edges[1:], strict=False):
-            runs = atoms.runs[first:last]
-            of_runs = _run_sums(channels[:, start : start + BLOCK].astype(np.float64), runs - start)
-            for total, of_run in zip(sums, of_runs, strict=True):
-                total += np.bincount(index[runs], of_run, n)
         per_region = np.abs(sums) @ atoms.membership.T  # [3, n_rois + 1]
     return RoiSums(atoms.n_voxels, *per_region)
-
-
-def _run_sums(part: NDArray[np.float64], starts: NDArray[np.intp]) -> Sums:
-    """Return the sums of positive values, negative values and squares ``[3, n_runs]``.
-
-    Labels hardly change from one voxel to the next: sums over stretches of memory, which NumPy does
-    fast, leave few numbers to be told apart by region.
-    """
-    positive, negative = (
-        np.add.reduceat(of_sign(part, 0), starts, axis=1).sum(axis=0) for of_sign in (np.maximum, np.minimum)
-    )
-    square = np.add.reduceat(part.sum(axis=0) ** 2, starts)
-    return np.stack([positive, negative, square])
