@@ -1,0 +1,75 @@
+"""A model whose network computes in fewer bits: faster on some devices, and other numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import torch
+
+from agg2exp_core.errors import UsageError
+from agg2exp_core.types import SegmentationModel
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""The network's own numbers, and the two that its convolutions and products may compute in."""
+
+
+class _Autocast(torch.nn.Module):
+    """A network under autocast, with logits in the type of its input."""
+
+    def __init__(self, network: torch.nn.Module, device_type: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network
+        self.device_type = device_type
+        self.dtype = dtype
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return the logits; their backward pass computes in the types of the forward pass."""
+        with torch.autocast(self.device_type, self.dtype):
+            logits: torch.Tensor = self.network(windows)
+        return logits.to(windows.dtype)
+
+
+def with_precision(model: SegmentationModel, precision: str) -> SegmentationModel:
+    """Return a model whose network computes in mixed precision.
+
+    Its numbers differ, so its fingerprint does: no result of one precision passes for one of
+    another. Weights, blending and sums over windows keep the model's own type.
+
+    Parameters
+    ----------
+    model : SegmentationModel
+        A model with weights in float32.
+    precision : {"float32", "bfloat16", "float16"}
+        What autocast computes convolutions and matrix products in; ``float32`` gives the model
+        itself. ``float16`` loses gradients below 6e-8: those of a mean over a large class may be.
+
+    Returns
+    -------
+    SegmentationModel
+        The model, which shares its weights.
+
+    Raises
+    ------
+    UsageError
+        If there is no such precision, or the weights are not in float32.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(
+            "precision", got=f"{precision!r}", allowed=", ".join(PRECISIONS), remedy="leave it at float32"
+        )
+    if precision == "float32":
+        return model
+    if model.dtype != torch.float32:
+        raise UsageError(
+            "precision",
+            got=f"{precision!r} for {model.name}, whose weights are {model.dtype}",
+            allowed="a model with weights in float32",
+            remedy="leave precision at float32: the network then computes in its own type",
+        )
+    return replace(
+        model,
+        network=_Autocast(model.network, model.device.type, getattr(torch, precision)).eval(),
+        name=f"{model.name} in {precision}",
+        fingerprint=hashlib.sha256(f"{model.fingerprint} {precision}".encode()).hexdigest(),
+    )
