@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import torch
+from rich.console import Console
+from rich.table import Table
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -95,3 +99,17 @@ def alternate(works: Mapping[str, Callable[[], object]], n_repeats: int) -> dict
 def ratio(over: Sequence[float], under: Sequence[float], scale: float = 1.0) -> Spread:
     """Return ``over / (scale * under)``, turn by turn."""
     return Spread(tuple(a / (scale * b) for a, b in zip(over, under, strict=True)))
+
+
+def print_table(title: str, rows: Sequence[Row]) -> None:
+    """Print rows, each with its median, its spread, its target, and whether that is met."""
+    machine = f"torch {torch.__version__} with {torch.get_num_threads()} threads"
+    table = Table(title=title, caption=machine)
+    for heading in ("", "median", "spread", "target", "met"):
+        table.add_column(heading)
+    for row in rows:
+        met = "" if row.met is None else ("yes" if row.met else "no")
+        table.add_row(row.what, str(row.figure), row.figure.range, row.target, met)
+    console = Console()
+    console.width = max(console.width, 140)
+    console.print(table)

@@ -91,7 +91,7 @@ def plan(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -
             errors.append(error)
             rejected.append(Rejected(scan.scan_id, error.reason))
     if jobs:
-        model = model_of(settings.model, settings.device)
+        model = model_of(settings)
         choose_classes(model, settings.classes)
         if model.n_channels != 1:
             raise ModelError(
@@ -113,7 +113,7 @@ def claim_store(plan: Plan) -> None:
         If it cannot be written, or holds results of another model or other parameters.
     """
     settings = plan.settings
-    register(store_of(settings.store), model_of(settings.model, settings.device), settings)
+    register(store_of(settings.store), model_of(settings), settings)
 
 
 def labels_of(store: str, labels: Sequence[str] | None) -> list[str]:

@@ -73,6 +73,12 @@ def explain(
     no_voxels: Annotated[
         bool, typer.Option("--no-voxels", help="Keep the matrices alone, and no attributions.")
     ] = False,
+    stored: Annotated[
+        str, typer.Option("--store-as", help="float32, or float16 in half the space.")
+    ] = "float32",
+    precision: Annotated[
+        str, typer.Option("--precision", help="float32, or bfloat16 or float16 as another model.")
+    ] = "float32",
     device: Device = "auto",
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Print passes, memory and time that it would take, and stop.")
@@ -99,6 +105,8 @@ def explain(
         classes_per_task=classes_per_task,
         window_batch=window_batch,
         voxels=not no_voxels,
+        stored=stored,
+        precision=precision,
     )
     checked = plan(scans, scan_id, settings)
     if plan_only:

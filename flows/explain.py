@@ -36,7 +36,7 @@ def explain_scan(scan: ScanJob, settings: ExplainSettings, label: str) -> ScanOu
     segmented = segment(scan, settings)
     if settings.rois is not None:
         add_regions(settings.store, scan.scan_id, settings.rois, settings.roi_names)
-    model = model_of(settings.model, settings.device)
+    model = model_of(settings)
     wanted = [model.class_names[c] for c in choose_classes(model, settings.classes)]
     if not settings.attribution_method.aggregation.startswith("roi"):
         wanted = [name for name in wanted if name in segmented["present"]]
@@ -78,7 +78,7 @@ def explain(
         How each scan fared, and where the results are.
     """
     store = store_of(settings.store)
-    register(store, model_of(settings.model, settings.device), settings)
+    register(store, model_of(settings), settings)
     label = settings.result_label
     outcomes = [*record_rejected(store, rejected or []), *explain_each(scans, settings)]
     n_cohort = reduce_cohort(settings.store, label)

@@ -30,7 +30,7 @@ def print_plan(plan: Plan) -> int:
     settings, errors = plan.settings, list(plan.errors)
     lines: list[tuple[str, Shape3, Estimate]] = []
     if plan.jobs:
-        model = model_of(settings.model, settings.device)
+        model = model_of(settings)
         with console.status("timing a window"):
             cost = measure_window(model)
         console.print(

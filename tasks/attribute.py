@@ -24,7 +24,7 @@ def unit_identity(settings: ExplainSettings, scan_id: str, content_hash: str, cl
     return identity(
         scan=content_hash,
         scan_id=scan_id,
-        model=model_of(settings.model, settings.device).fingerprint,
+        model=model_of(settings).fingerprint,
         class_name=class_name,
         **settings.recipe,
     )
@@ -70,14 +70,14 @@ def _roi(there: ScanStore, aggregation: str) -> Mask | None:
 @task(name="attribute", task_run_name=_run_name, **RETRYING)
 def attribute_classes(scan_id: str, content_hash: str, classes: list[str], settings: ExplainSettings) -> int:
     """Explain classes of a scan, each a unit or its sums; return how many were written."""
-    model = model_of(settings.model, settings.device)
+    model = model_of(settings)
     there, label = store_of(settings.store).scan(scan_id), settings.result_label
     scan, method = there.image(), settings.attribution_method
     identify = partial(unit_identity, settings, scan_id, content_hash)
     n_written = 0
     with reporting(scan_id, label) as report, WriteQueue() as queue:
         sink: Sink = (
-            VoxelSink(there, label, scan.grid.shape[0], identify, queue)
+            VoxelSink(there, label, scan.grid.shape[0], identify, queue, settings.stored)
             if settings.voxels
             else SumSink(there, label, identify)
         )

@@ -28,6 +28,5 @@ def register(store: Store, model: SegmentationModel, settings: ExplainSettings) 
         }
     )
     recipe = settings.recipe
-    store.register_label(
-        settings.result_label, recipe["method"], {**recipe["params"], "seed": recipe["seed"]}
-    )
+    beside = {name: value for name, value in recipe.items() if name not in ("method", "params")}
+    store.register_label(settings.result_label, recipe["method"], {**recipe["params"], **beside})

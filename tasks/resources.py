@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from agg2exp_core.models import load_model
+from agg2exp_core.models import load_model, with_precision
 from agg2exp_core.store import Store, open_store
 from agg2exp_core.types import SegmentationModel
+from tasks.settings import ExplainSettings
+
+
+def model_of(settings: ExplainSettings) -> SegmentationModel:
+    """Return the model that settings ask for, loaded once per process."""
+    return _loaded(settings.model, settings.device, settings.precision)
 
 
 @lru_cache(maxsize=1)
-def model_of(ref: str, device: str) -> SegmentationModel:
-    """Return the model of a reference, loaded once per process."""
-    return load_model(ref, device)
+def _loaded(ref: str, device: str, precision: str) -> SegmentationModel:
+    return with_precision(load_model(ref, device), precision)
 
 
 @lru_cache(maxsize=8)

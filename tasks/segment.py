@@ -40,7 +40,7 @@ def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
     StoreError
         If the store holds another scan of this id.
     """
-    model = model_of(settings.model, settings.device)
+    model = model_of(settings)
     with without_path(scan.scan_id):
         loaded = load_scan(scan.path, model, scan.scan_id)
     there = store_of(settings.store).scan(scan.scan_id)

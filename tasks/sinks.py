@@ -28,9 +28,15 @@ class VoxelSink:
     """Writes every voxel: a unit a class."""
 
     def __init__(
-        self, there: ScanStore, label: str, n_planes: int, identify: Identify, queue: WriteQueue
+        self,
+        there: ScanStore,
+        label: str,
+        n_planes: int,
+        identify: Identify,
+        queue: WriteQueue,
+        stored: str,
     ) -> None:
-        self._there, self._label, self._n_planes = there, label, n_planes
+        self._there, self._label, self._n_planes, self._stored = there, label, n_planes, stored
         self._identify, self._queue = identify, queue
         self._writers: dict[str, UnitWriter] = {}
 
@@ -39,7 +45,7 @@ class VoxelSink:
         if start == 0:
             shape = (*values.shape[:-3], self._n_planes, *values.shape[-2:])
             self._writers[class_name] = self._there.unit_writer(
-                self._label, class_name, shape, self._identify(class_name), self._queue
+                self._label, class_name, shape, self._identify(class_name), self._queue, self._stored
             )
         self._writers[class_name].append(values)
 

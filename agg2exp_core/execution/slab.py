@@ -9,8 +9,8 @@ import torch
 
 from agg2exp_core.windows import Row, Tiling, Window
 
-_PLANES_AT_ONCE = 8
-"""Finished planes that leave together."""
+PLANES_AT_ONCE = 16
+"""Finished planes that leave together: as many as a stored chunk has, and cut where chunks are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +50,12 @@ class Slab:
         finished = slice(row.planes.start, row.planes.start + row.n_finished)
         of_scan = self.tiling.planes_of_scan(finished)
         shift = self.tiling.interior[0].start - row.planes.start
-        for start in range(of_scan.start, of_scan.stop, _PLANES_AT_ONCE):
-            stop = min(start + _PLANES_AT_ONCE, of_scan.stop)
+        start = of_scan.start
+        while start < of_scan.stop:
+            stop = min(start - start % PLANES_AT_ONCE + PLANES_AT_ONCE, of_scan.stop)
             inside = (slice(start + shift, stop + shift), *self.tiling.interior[1:])
             yield slice(start, stop), self.values[(..., *inside)]
+            start = stop
         n_left = self.values.shape[-3] - row.n_finished
         for volume in self.values.flatten(0, -4):  # one by one, so that no copy of all is made
             volume[:n_left] = volume[row.n_finished :].clone()

@@ -6,6 +6,15 @@ TorchScript or exported program beside its description, or the name of a package
 """
 
 from agg2exp_core.models.loading import PACKAGED_MODELS, load_model
+from agg2exp_core.models.precision import PRECISIONS, with_precision
 from agg2exp_core.models.wrapping import check_network, choose_device, wrap_network
 
-__all__ = ["PACKAGED_MODELS", "check_network", "choose_device", "load_model", "wrap_network"]
+__all__ = [
+    "PACKAGED_MODELS",
+    "PRECISIONS",
+    "check_network",
+    "choose_device",
+    "load_model",
+    "with_precision",
+    "wrap_network",
+]

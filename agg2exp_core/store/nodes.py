@@ -13,13 +13,11 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.codec import BytesBytesCodec
-from zarr.abc.store import ByteRequest
 from zarr.abc.store import Store as ZarrStore
 from zarr.codecs import BloscCodec, ZstdCodec
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.core.sync import sync
-from zarr.storage import WrapperStore
 
+from agg2exp_core.store.half import SCALES, decoded
+from agg2exp_core.store.metadata_last import MetadataLast
 from agg2exp_core.store.naming import json_ready
 from agg2exp_core.store.root import METADATA, Root
 
@@ -27,45 +25,8 @@ CHUNK_SIDE = 192
 """Longest side of a chunk in voxels; an axis is cut evenly, so that no chunk is mostly padding."""
 READ_PLANES = 128
 """Planes of a Dask task, about: what a chunk costs beyond its bytes is paid together."""
-UNIT_PLANES = 16
-"""Planes of a chunk of an attribution: what is buffered for each class while its planes arrive."""
 ATTRIBUTES = "agg2exp"
 """The attribute under which everything that is ours lies."""
-
-
-class _MetadataLast(WrapperStore[ZarrStore]):
-    """Holds back every metadata document until `publish`, and sees none but those; chunks pass through."""
-
-    def __init__(self, store: ZarrStore) -> None:
-        super().__init__(store)
-        self.held: dict[str, Buffer] = {}
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        return self.held.get(key) if _is_metadata(key) else await super().get(key, prototype, byte_range)
-
-    async def exists(self, key: str) -> bool:
-        return key in self.held if _is_metadata(key) else await super().exists(key)
-
-    async def set(self, key: str, value: Buffer) -> None:
-        if _is_metadata(key):
-            self.held[key] = value
-        else:
-            await super().set(key, value)
-
-    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        if not await self.exists(key):
-            await self.set(key, value)
-
-    def publish(self) -> None:
-        """Write the metadata documents, the outermost last."""
-        for key in sorted(self.held, key=lambda key: -key.count("/")):
-            sync(self._store.set(key, self.held[key]))
-
-
-def _is_metadata(key: str) -> bool:
-    return key.rpartition("/")[2] == METADATA
 
 
 def checksum(values: NDArray[Any]) -> str:
@@ -114,14 +75,14 @@ def put_array(
     if before and (before["shape"], before["attributes"][ATTRIBUTES]) != (list(values.shape), own):
         root.delete_tree(path)
     with root.guard(path):
-        store = _MetadataLast(root.at(path))
-        array = _create(store, values.shape, values.dtype, CHUNK_SIDE, dims, own)
+        store = MetadataLast(root.at(path))
+        array = create_array(store, values.shape, values.dtype, CHUNK_SIDE, dims, own)
         array[...] = values
         store.publish()
     return own
 
 
-def _create(
+def create_array(
     store: ZarrStore,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
@@ -129,6 +90,7 @@ def _create(
     dims: tuple[str, ...],
     own: Mapping[str, Any],
 ) -> zarr.Array[Any]:
+    """Create an array whose chunks hold at most so many planes, with attributes of its own."""
     chunks = [1] * len(shape)
     sides = [math.ceil(n / math.ceil(n / CHUNK_SIDE)) if n else 1 for n in shape[-3:]]
     if len(sides) == 3:
@@ -154,65 +116,6 @@ def _compressor(dtype: np.dtype[Any]) -> BytesBytesCodec:
     return ZstdCodec(level=1)
 
 
-class HiddenArray:
-    """A float32 array that is written a block of planes at a time, and seen by nobody before `publish`.
-
-    Parameters
-    ----------
-    root : Root
-        The store's root.
-    path : str
-        Of the array, relative to the root. A finished array of the same shape and identity that is there
-        is hidden and written over; anything else goes.
-    shape : tuple of int
-        ``(X, Y, Z)`` or ``(C, X, Y, Z)``.
-    dims : tuple of str
-        Names of its dimensions.
-    identity : str
-        Of the result.
-    """
-
-    def __init__(
-        self, root: Root, path: str, shape: tuple[int, ...], dims: tuple[str, ...], identity: str
-    ) -> None:
-        self._root, self._path, self._identity = root, path, identity
-        before = root.get_json(f"{path}/{METADATA}")
-        with root.guard(path):
-            self._store = _MetadataLast(root.at(path))
-            own = {"identity": identity}
-            self._array = _create(self._store, shape, np.dtype(np.float32), UNIT_PLANES, dims, own)
-        if before is None:
-            return
-        grid = before.get("chunk_grid", {}).get("configuration", {}).get("chunk_shape")
-        there = before["shape"], before["attributes"][ATTRIBUTES]["identity"], grid
-        if there == (list(shape), identity, list(self._array.chunks)):
-            root.delete(f"{path}/{METADATA}")
-        else:
-            root.delete_tree(path)
-
-    def write(self, start: int, block: NDArray[np.float32]) -> None:
-        """Write planes ``[n, Y, Z]`` or ``[C, n, Y, Z]`` that are whole chunks."""
-        with self._root.guard(self._path):
-            self._array[..., start : start + block.shape[-3], :, :] = block
-
-    def publish(self, info: Mapping[str, Any], digests: Sequence[bytes]) -> dict[str, Any]:
-        """Write the metadata, last of all; return what is kept under "agg2exp".
-
-        Parameters
-        ----------
-        info : mapping
-            What is told about the result, JSON-ready.
-        digests : sequence of bytes
-            SHA-256 of each channel.
-        """
-        told = {"identity": self._identity, "info": info}
-        own = {**json_ready(told), "checksum": combined_checksum(digests)}
-        with self._root.guard(self._path):
-            self._array.update_attributes({ATTRIBUTES: own})
-            self._store.publish()
-        return own
-
-
 def put_group(root: Root, path: str, attributes: Mapping[str, Any] | None = None) -> None:
     """Write a group's metadata; without attributes, only if there is no such group yet."""
     document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes or {})}
@@ -223,7 +126,7 @@ def put_datasets(root: Root, path: str, datasets: Mapping[str, xr.Dataset]) -> N
     """Write xarray datasets as one node: group by relative path, "" the outermost."""
     root.delete_tree(path)
     with root.guard(path):
-        store = _MetadataLast(root.at(path))
+        store = MetadataLast(root.at(path))
         for group, dataset in datasets.items():
             _with_texts(dataset, lambda text: text.astype(np.dtypes.StringDType())).to_zarr(
                 store, group=group or None, mode="a", zarr_format=3, consolidated=False
@@ -284,8 +187,10 @@ def open_array(root: Root, path: str) -> zarr.Array[Any]:
 
 def read_array(root: Root, path: str) -> NDArray[Any]:
     """Return the voxels of a finished array."""
+    array = open_array(root, path)
     with root.guard(path):
-        return np.asarray(open_array(root, path)[...])
+        values = np.asarray(array[...])
+    return decoded(values, scales) if (scales := _scales(array)) else values
 
 
 def lazy_array(root: Root, path: str) -> da.Array:
@@ -295,7 +200,15 @@ def lazy_array(root: Root, path: str) -> da.Array:
     thickness = array.chunks[-3]
     planes = thickness * max(READ_PLANES // thickness, 1)
     chunks = (*array.chunks[:-3], planes, *array.chunks[-2:])
-    return cast(da.Array, da.from_array(array, chunks=chunks, name=name))  # type: ignore[no-untyped-call]
+    lazy = da.from_array(array, chunks=chunks, name=name)  # type: ignore[no-untyped-call]
+    if not (scales := _scales(array)):
+        return cast(da.Array, lazy)
+
+    def decode(values: NDArray[np.float16], block_info: Any = None) -> NDArray[np.float32]:
+        first = block_info[0]["array-location"][-3][0] // thickness
+        return decoded(values, scales[first:])
+
+    return cast(da.Array, lazy.map_blocks(decode, dtype=np.float32, name=f"{name}-decoded"))
 
 
 def is_intact(root: Root, path: str) -> bool:
@@ -311,6 +224,10 @@ def is_intact(root: Root, path: str) -> bool:
 def stored_checksum(root: Root, path: str) -> str:
     """Return the checksum that a finished array was written with."""
     return str(_own(open_array(root, path))["checksum"])
+
+
+def _scales(array: zarr.Array[Any]) -> Sequence[float]:
+    return cast(Sequence[float], _own(array).get(SCALES, ()))
 
 
 def _own(array: zarr.Array[Any]) -> Mapping[str, Any]:

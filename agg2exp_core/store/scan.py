@@ -220,7 +220,13 @@ class ScanStore:
         )
 
     def unit_writer(
-        self, label: str, class_name: str, shape: tuple[int, ...], identity: str, queue: WriteQueue
+        self,
+        label: str,
+        class_name: str,
+        shape: tuple[int, ...],
+        identity: str,
+        queue: WriteQueue,
+        dtype: str = "float32",
     ) -> UnitWriter:
         """Begin the attribution of one class, whose planes will be appended in order.
 
@@ -235,11 +241,13 @@ class ScanStore:
         class_name : str
             The class that is explained.
         shape : tuple of int
-            ``(X, Y, Z)`` or ``(C, X, Y, Z)``; stored as float32.
+            ``(X, Y, Z)`` or ``(C, X, Y, Z)``.
         identity : str
             What the result depends on.
         queue : WriteQueue
             Who writes, while the caller computes.
+        dtype : {"float32", "float16"}
+            How values are stored; float16 has a scale for each 16 planes, which readers here apply.
 
         Raises
         ------
@@ -250,7 +258,7 @@ class ScanStore:
         nodes.put_group(self.root, self._path("attributions"))
         nodes.put_group(self.root, self._path("attributions", label))
         dims = ome.IMAGE_AXES[-len(shape) :]
-        return UnitWriter(PlaneWriter(self.root, path, shape, dims, identity, queue), shape)
+        return UnitWriter(PlaneWriter(self.root, path, shape, dims, identity, queue, dtype), shape)
 
     def write_unit(
         self,

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import StoreError
-from agg2exp_core.store.nodes import UNIT_PLANES, HiddenArray
+from agg2exp_core.store.half import UNIT_PLANES
+from agg2exp_core.store.hidden import HiddenArray
 from agg2exp_core.store.root import Root
 
-_MOST_WAITING = 8
+_MOST_WAITING = 4
 """Writes that wait while the caller computes on; each holds `UNIT_PLANES` planes of a class."""
 
 
@@ -61,13 +62,15 @@ class PlaneWriter:
     path : str
         Of the array, relative to the root.
     shape : tuple of int
-        Of the whole array; values are stored as float32.
+        Of the whole array.
     dims : tuple of str
         Names of its dimensions.
     identity : str
         Kept under "agg2exp".
     queue : WriteQueue
         Who writes.
+    dtype : {"float32", "float16"}
+        How values are stored.
     """
 
     def __init__(
@@ -78,8 +81,9 @@ class PlaneWriter:
         dims: tuple[str, ...],
         identity: str,
         queue: WriteQueue,
+        dtype: str = "float32",
     ) -> None:
-        self._array = HiddenArray(root, path, shape, dims, identity)
+        self._array = HiddenArray(root, path, shape, dims, identity, dtype)
         self._queue = queue
         self._n_planes = shape[-3]
         n_channels = shape[0] if len(shape) == 4 else 1
@@ -124,9 +128,9 @@ class PlaneWriter:
         start, self._n_done, self._pieces = self._n_done, self._n_taken, []
 
         def write() -> None:
-            for digest, channel in zip(self._digests, block.reshape(-1, *block.shape[-3:]), strict=True):
+            kept = self._array.write(start, block)
+            for digest, channel in zip(self._digests, kept.reshape(-1, *kept.shape[-3:]), strict=True):
                 digest.update(np.ascontiguousarray(channel).data)
-            self._array.write(start, block)
 
         self._queue.submit(write)
 

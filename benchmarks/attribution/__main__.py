@@ -7,13 +7,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-import torch
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.attribution import gradients, reduction, shapley, storing
+from benchmarks.attribution import gradients, memory, reduction, shapley, storing
 from benchmarks.attribution.case import make_case
-from benchmarks.timing import Row
+from benchmarks.timing import Row, print_table
 
 Subjects = Mapping[str, Callable[[], list[Row]]]
 """What gives the rows of each subject, by name."""
@@ -29,6 +25,7 @@ def full() -> Subjects:
         "shapley": lambda: shapley.rows(case, side=48, n_repeats=3, n_timed=5),
         "storing": lambda: storing.rows(case, n_repeats=5),
         "reduction": lambda: reduction.rows(case, n_times=2, n_repeats=5),
+        "memory": lambda: memory.rows(n_planes=128, n_repeats=3),
     }
 
 
@@ -41,24 +38,8 @@ def quick() -> Subjects:
         "shapley": lambda: shapley.rows(case, side=14, n_repeats=1, n_timed=2, n_samples=100),
         "storing": lambda: storing.rows(case, n_repeats=1),
         "reduction": lambda: reduction.rows(case, n_times=1, n_repeats=1),
+        "memory": lambda: memory.rows(n_planes=16, n_repeats=1),
     }
-
-
-def print_table(rows: list[Row]) -> None:
-    """Print the rows, each with its median, its spread, its target, and whether that is met."""
-    table = Table(title="Speed of the attribution engine", caption=_machine())
-    for heading in ("", "median", "spread", "target", "met"):
-        table.add_column(heading)
-    for row in rows:
-        met = "" if row.met is None else ("yes" if row.met else "no")
-        table.add_row(row.what, str(row.figure), row.figure.range, row.target, met)
-    console = Console()
-    console.width = max(console.width, 140)
-    console.print(table)
-
-
-def _machine() -> str:
-    return f"torch {torch.__version__} with {torch.get_num_threads()} threads"
 
 
 def main() -> None:
@@ -78,7 +59,7 @@ def main() -> None:
             started = time.perf_counter()
             rows += rows_of()
             print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
-    print_table(rows)
+    print_table("Speed of the attribution engine", rows)
 
 
 if __name__ == "__main__":
