@@ -135,7 +135,7 @@ def _group(
         for planes, values, infos in method.planes(problem, classes):
             last = planes.stop == n_planes
             told = tuple(infos) if last else None
-            array = np.ascontiguousarray(values.cpu())
+            array = values.cpu().numpy()
             yield classes if last else (), Planes(of_group, planes.start, planes.stop, array, told)
     else:
         for c, values, info in method.explain(problem, classes):

@@ -10,6 +10,7 @@ import torch
 from agg2exp_core.errors import ModelError
 from agg2exp_core.models.bundle import load_bundle
 from agg2exp_core.models.description import load_description
+from agg2exp_core.models.layout import with_fast_layout
 from agg2exp_core.models.wrapping import choose_device
 from agg2exp_core.types import SegmentationModel
 
@@ -53,11 +54,11 @@ def load_model(ref: str | Path, device: str | torch.device = "auto") -> Segmenta
             remedy="check the path",
         )
     if (path / "configs").is_dir():
-        return load_bundle(path, target)
+        return with_fast_layout(load_bundle(path, target))
     if (path / "model.yaml").is_file():
-        return load_description(path / "model.yaml", target)
+        return with_fast_layout(load_description(path / "model.yaml", target))
     if path.is_file() and path.suffix in (".yaml", ".yml"):
-        return load_description(path, target)
+        return with_fast_layout(load_description(path, target))
     if path.is_file() and path.suffix in _PROGRAMS:
         description = path.with_suffix(".yaml")
         if not description.is_file():
