@@ -97,7 +97,7 @@ def explain(
         method=method,
         params=dict(parse_settings(assignments or [])),
         label=label,
-        classes=[name for text in classes for name in text.split(",")] if classes else None,
+        classes=_names(classes),
         seed=seed,
         device=device,
         rois=rois,
@@ -114,6 +114,66 @@ def explain(
 
         return print_plan(checked)
     return run_explain(checked, state)
+
+
+@app.command()
+def benchmark(
+    scans: Annotated[list[str], typer.Argument(help="NIfTI files, or folders of them.")],
+    model: Annotated[str, typer.Option("--model", help="Bundle folder, description, program or name.")],
+    out: Annotated[str, typer.Option("--out", help="Store: a folder or s3://bucket/prefix.")],
+    methods: Annotated[
+        list[str] | None, typer.Option("--methods", help="Methods, with commas; the seven by default.")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metrics", help="Metrics, with commas; all by default.")
+    ] = None,
+    of_methods: Annotated[
+        list[str] | None, typer.Option("--set-method", help="METHOD.parameter=value.")
+    ] = None,
+    of_metrics: Annotated[list[str] | None, typer.Option("--set-metric", help="METRIC.option=value.")] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--classes", help="Class to judge (again for more); all by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of what is random.")] = 0,
+    window_batch: Annotated[
+        int | None, typer.Option("--window-batch", min=1, help="Windows per pass; by default what fits.")
+    ] = None,
+    device: Device = "auto",
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Print passes and time that it would take, and stop.")
+    ] = False,
+    state: State = None,
+    debug: Debug = False,
+) -> int:
+    """Judge attribution methods by metrics, over scans."""
+    from agg2exp_core.attribution import METHODS
+    from agg2exp_core.metrics import METRICS
+    from flows.benchmarking import checked_benchmark, print_benchmark_plan, run_benchmark, settings_of
+    from tasks.settings import ExplainSettings
+
+    base = ExplainSettings(
+        store=out,
+        model=model,
+        classes=_names(classes),
+        seed=seed,
+        device=device,
+        window_batch=window_batch,
+    )
+    settings = settings_of(
+        base,
+        _names(methods) or list(METHODS),
+        _names(metrics) or list(METRICS),
+        of_methods or [],
+        of_metrics or [],
+    )
+    checked = checked_benchmark(scans, settings)
+    if plan_only:
+        return print_benchmark_plan(checked, settings)
+    return run_benchmark(checked, settings, state)
+
+
+def _names(texts: list[str] | None) -> list[str] | None:
+    return [name for text in texts for name in text.split(",")] if texts else None
 
 
 @app.command()

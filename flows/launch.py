@@ -22,16 +22,21 @@ console = Console(highlight=False)
 
 def run_explain(plan: Plan, state: Path | None) -> int:
     """Run the flow `explain` on what a plan found usable; return the exit code."""
-    for error in plan.errors:
-        print(f"error: {error}", file=sys.stderr)
+    show_errors(plan)
     if not plan.jobs:
         return NOTHING
     claim_store(plan)
-    with _served(state):
+    with served(state):
         from flows.explain import explain
 
-        summary = _carry_out(explain, plan.jobs, plan.settings, plan.rejected)
+        summary = carry_out(explain, plan.jobs, plan.settings, plan.rejected)
     return conclude(summary)
+
+
+def show_errors(plan: Plan) -> None:
+    """Name the scans that cannot be used."""
+    for error in plan.errors:
+        print(f"error: {error}", file=sys.stderr)
 
 
 def run_reduce(
@@ -39,14 +44,14 @@ def run_reduce(
 ) -> int:
     """Run the flow `reduce` on the labels of a store; return the exit code."""
     chosen = labels_of(store, labels)
-    with _served(state):
+    with served(state):
         from flows.reduce import reduce
 
-        summaries = _carry_out(reduce, store, chosen, rois, roi_names)
+        summaries = carry_out(reduce, store, chosen, rois, roi_names)
     return max(conclude(summary) for summary in summaries)
 
 
-def conclude(summary: Any) -> int:
+def conclude(summary: Any, unit: str = "attributions") -> int:
     """Print how each scan fared and what the run says; return the exit code."""
     table = Table(title=f"{summary.label}: {summary.n_done} of {len(summary.outcomes)} scans")
     for heading in ("scan", "status", "classes", "computed", "kept", "seconds", "reason"):
@@ -64,18 +69,17 @@ def conclude(summary: Any) -> int:
     console.print(table)
     n_computed = sum(outcome.n_computed for outcome in summary.outcomes)
     n_kept = sum(outcome.n_kept for outcome in summary.outcomes)
-    console.print(
-        f"computed {n_computed} attributions, kept {n_kept}; "
-        f"{summary.n_cohort} scans in {summary.store}/importance.zarr, group {summary.label}",
-        soft_wrap=True,
-    )
+    cohort = f"{summary.n_cohort} scans in {summary.store}/importance.zarr, group {summary.label}"
+    counts = f"computed {n_computed} {unit}, kept {n_kept}"
+    console.print(f"{counts}; {cohort}" if summary.n_cohort else counts, soft_wrap=True)
     if summary.n_done == len(summary.outcomes):
         return DONE
     return SOME_FAILED if summary.n_done else NOTHING
 
 
 @contextmanager
-def _served(state: Path | None) -> Iterator[None]:
+def served(state: Path | None) -> Iterator[None]:
+    """Have a Prefect server while the context lasts, and say where its UI is."""
     # Failures are told in the table, and in full in the UI.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     with console.status("starting the Prefect server"):
@@ -88,7 +92,7 @@ def _served(state: Path | None) -> Iterator[None]:
         server.__exit__(*sys.exc_info())
 
 
-def _carry_out(flow: Any, *arguments: Any) -> Any:
+def carry_out(flow: Any, *arguments: Any) -> Any:
     """Run a flow with a bar of its progress; return its result once all of it is recorded."""
     from tasks.progress import Step, listening
 

@@ -98,8 +98,8 @@ class Perturbations(Protocol):
     def recipe(self) -> Mapping[str, Any]:
         """What they depend on beside scan, model and seed, JSON-ready."""
 
-    def count(self, prediction: Prediction) -> int:
-        """Return how many there are, at most."""
+    def most(self, n_classes: int) -> int:
+        """Return how many there are, at most, for a model of L classes."""
 
     def falls(self, clean: Clean, start: int, stop: int) -> Falls:
         """Return the falls for perturbations `start` to `stop` ``[stop - start, L]``, however cut."""

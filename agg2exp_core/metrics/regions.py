@@ -16,7 +16,6 @@ from agg2exp_core.attribution.method import Geometry, Method, Passes
 from agg2exp_core.metrics.faithfulness import correlate
 from agg2exp_core.metrics.metric import Clean, Falls, Score, Subject
 from agg2exp_core.metrics.outputs import Readout, check_readout
-from agg2exp_core.types import Prediction
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,9 @@ class Regions:
         """What the falls depend on, JSON-ready."""
         return {"kind": "regions", **asdict(self)}
 
-    def count(self, prediction: Prediction) -> int:
+    def most(self, n_classes: int) -> int:
         """Return the number of classes; one without a voxel changes nothing and costs nothing."""
-        return len(prediction.class_names)
+        return n_classes
 
     def falls(self, clean: Clean, start: int, stop: int) -> Falls:
         """Return the falls when regions `start` to `stop` are removed ``[stop - start, L]``."""

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from agg2exp_core.attribution.baselines import baseline_image
 from agg2exp_core.metrics.metric import Clean, Falls
 from agg2exp_core.metrics.outputs import Readout
-from agg2exp_core.types import Prediction
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Subsets:
         """What a row of falls depends on, JSON-ready; how many there are is none of it."""
         return {"kind": "subsets", **asdict(self)} | {"n_subsets": None}
 
-    def count(self, prediction: Prediction) -> int:
+    def most(self, n_classes: int) -> int:
         """Return how many there are."""
         return self.n_subsets
 

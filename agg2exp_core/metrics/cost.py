@@ -1,0 +1,67 @@
+"""Window passes of a benchmark: ours, and those of the procedure that the paper published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agg2exp_core.attribution.method import Counted, Geometry, Method, Passes
+from agg2exp_core.metrics.faithfulness import Faithfulness
+from agg2exp_core.metrics.metric import Metric
+from agg2exp_core.metrics.sensitivity import Sensitivity
+
+PAPER_SECONDS: dict[str, float] = {
+    "kernelshap_cubes": 4278.0,
+    "kernelshap_semantic": 857.0,
+    "vanilla_gradient": 12.0,
+    "integrated_gradients": 210.0,
+    "smoothgrad": 209.0,
+}
+"""Seconds of an A100 for one scan and class that the paper's Table 1 gives (TotalSegmentator v2)."""
+
+
+def our_passes(geometry: Geometry, methods: Sequence[Method], metrics: Sequence[Metric]) -> Passes:
+    """Return the window passes of one scan, at most: attributions, metrics, shared perturbations."""
+    total = shared_passes(geometry, metrics)
+    for method in methods:
+        total = total.plus(method.passes(geometry) if isinstance(method, Counted) else Passes(0))
+        for metric in metrics:
+            total = total.plus(metric.passes(geometry, method))
+    return total
+
+
+def shared_passes(geometry: Geometry, metrics: Sequence[Metric]) -> Passes:
+    """Return the forward passes of the perturbed scans, made once for all methods and classes, at most."""
+    total = Passes(0)
+    for metric in metrics:
+        if (perturbations := metric.perturbations) is not None:
+            total = total.plus(Passes((perturbations.most(geometry.n_classes) + 1) * geometry.n_windows))
+    return total
+
+
+def procedure_passes(geometry: Geometry, methods: Sequence[Method], metrics: Sequence[Metric]) -> Passes:
+    """Return the window passes of the published procedure for the same questions on one scan.
+
+    Class by class and method by method: a forward pass of every window for each gradient and a
+    backward pass of each; all windows for each sample of KernelSHAP; faithfulness masks the scan
+    anew, and sensitivity explains its noisy copies anew. The region metrics, which the procedure
+    has not, are left out; efficiency is timed along.
+    """
+    n = geometry.n_windows
+    total = Passes(0)
+    for method in methods:
+        samples = int(getattr(method, "n_samples", getattr(method, "n_steps", 1)))
+        backward = 0 if hasattr(method, "spread") else samples * n
+        once = Passes(samples * n, backward)
+        total = total.plus(once)
+        for metric in metrics:
+            if isinstance(metric, Faithfulness):
+                total = total.plus(Passes((metric.n_subsets + 1) * n))
+            elif isinstance(metric, Sensitivity):
+                total = total.plus(once.times(metric.n_perturbations))
+    return total.times(geometry.n_explained)
+
+
+def procedure_a100_hours(n_scans: int, n_classes: int, methods: Sequence[Method], n_runs: int = 4) -> float:
+    """Return A100 hours of the attributions alone, from the paper's seconds: x and its noisy copies."""
+    seconds = sum(PAPER_SECONDS.get(method.name, 0.0) for method in methods)
+    return n_scans * n_classes * n_runs * seconds / 3600

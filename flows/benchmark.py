@@ -1,0 +1,79 @@
+"""Flow `benchmark`: explain each scan by each method, and judge each by each metric."""
+
+from __future__ import annotations
+
+import time
+
+from prefect import flow
+
+from agg2exp_core.attribution import choose_classes
+from flows.explain import explain_scan, record_rejected
+from tasks.choices import BenchmarkSettings
+from tasks.evaluate import evaluate, is_scored, perturb
+from tasks.registering import register
+from tasks.resources import model_of, store_of
+from tasks.segment import segment
+from tasks.settings import Rejected, RunSummary, ScanJob, ScanOutcome, reason_of
+from tasks.tabulate import tabulate
+
+
+@flow(name="benchmark-scan", flow_run_name="benchmark {scan.scan_id}", validate_parameters=False)
+def benchmark_scan(scan: ScanJob, settings: BenchmarkSettings) -> ScanOutcome:
+    """Make what is missing of one scan's scores: attributions, perturbed outputs, scores."""
+    started = time.monotonic()
+    first = settings.methods[0]
+    segmented = segment(scan, first)
+    model, there = model_of(first), store_of(first.store).scan(scan.scan_id)
+    wanted = [model.class_names[c] for c in choose_classes(model, first.classes)]
+    classes = [name for name in wanted if name in segmented["present"]]
+    units = [(method, choice) for choice in settings.metrics for method in settings.methods]
+    missing = [(m, choice) for m, choice in units if not is_scored(there, m, choice, classes)]
+    needed = [method for method, _ in missing]
+    if any(choice.name == "roi_distance" for _, choice in missing):
+        needed.append(settings.yardstick)
+    for method in settings.explained:
+        if method in needed:
+            explain_scan(scan, method, method.result_label)
+    for choice in settings.metrics:
+        of_metric = [method for method, other in missing if other == choice]
+        if of_metric and choice.metric.perturbations and choice.params.get("precision") is None:
+            perturb(scan.scan_id, first, choice)
+        for method in of_metric:
+            evaluate(scan.scan_id, method, choice, settings.yardstick, classes)
+    return ScanOutcome(
+        scan_id=scan.scan_id,
+        status="done",
+        n_classes=len(classes),
+        n_computed=len(missing),
+        n_kept=len(units) - len(missing),
+        seconds=time.monotonic() - started,
+    )
+
+
+@flow(name="benchmark", validate_parameters=False)
+def benchmark(
+    scans: list[ScanJob], settings: BenchmarkSettings, rejected: list[Rejected] | None = None
+) -> RunSummary:
+    """Benchmark methods on scans; one that fails is recorded with its reason, and the others go on.
+
+    What the store holds of attributions and scores is kept: a new method, metric or scan computes only
+    what is new.
+    """
+    first = settings.methods[0]
+    store = store_of(first.store)
+    for method in settings.explained:
+        register(store, model_of(first), method)
+    outcomes = record_rejected(store, rejected or [])
+    for scan in scans:
+        started = time.monotonic()
+        state = benchmark_scan(scan, settings, return_state=True)
+        result = state.result(raise_on_failure=False)
+        if isinstance(result, ScanOutcome):
+            store.clear_failure(scan.scan_id)
+            outcomes.append(result)
+        else:
+            reason = reason_of(result, scan.scan_id, scan.path)
+            store.record_failure(scan.scan_id, "benchmark", reason)
+            outcomes.append(ScanOutcome(scan.scan_id, "failed", reason, seconds=time.monotonic() - started))
+    tabulate(first.store)
+    return RunSummary(first.store, "benchmark", outcomes, n_cohort=0)
