@@ -5,8 +5,8 @@ from statistics import median
 
 import pytest
 
-from benchmarks.attribution.__main__ import full, print_table, quick
-from benchmarks.timing import Row, Spread, alternate, ratio
+from benchmarks.attribution.__main__ import full, quick
+from benchmarks.timing import Row, Spread, alternate, print_table, ratio
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_captum_estimates_what_we_have_exactly(rows):
 
 def test_the_table_says_what_is_met(capsys):
     a, b, c = (Spread(values) for values in ((1.0, 3.0, 2.0), (4.0,), (7.0,)))
-    print_table([Row("a", a, at_most=2), Row("b", b, at_least=5), Row("c", c)])
+    print_table("Table", [Row("a", a, at_most=2), Row("b", b, at_least=5), Row("c", c)])
     a, b, c = (line for line in capsys.readouterr().out.splitlines() if line.startswith("│"))
     assert [cell.strip() for cell in a.split("│")[1:-1]] == ["a", "2", "1 to 3", "at most 2", "yes"]
     assert [cell.strip() for cell in b.split("│")[1:-1]] == ["b", "4", "", "at least 5", "no"]

@@ -1,0 +1,228 @@
+import math
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import quantus
+import torch
+
+from agg2exp_core import attribute, local_importance, predict
+from agg2exp_core.attribution import Execution, make_method
+from agg2exp_core.errors import UsageError
+from agg2exp_core.execution import counted
+from agg2exp_core.metrics import METRICS, Clean, Subject, make_metric, recipe
+from agg2exp_core.metrics.faithfulness import correlate
+from agg2exp_core.types import Grid, Scan
+from tests.networks import CLASS_NAMES, random_image, smooth_model
+from tests.reference import metrics as slow
+
+SHAPE = (10, 11, 9)
+
+
+def make_clean(window_batch=1, **settings):
+    model, image = smooth_model(**settings), random_image(1, *SHAPE)
+    scan = Scan("s1", image, np.eye(4), Grid(SHAPE, np.eye(4)), "hash")
+    return Clean(model, scan, predict(model, image), 0, Execution(window_batch=window_batch))
+
+
+def explained(clean, method):
+    items = attribute(clean.model, clean.scan, method, prediction=clean.prediction, seed=clean.seed)
+    return {item.class_name: item.values for item in items}
+
+
+def make_subject(clean, name="vanilla_gradient", **params):
+    method = make_method(name, params)
+    found = explained(clean, method)
+
+    def matrix_of(of_method):
+        items = attribute(clean.model, clean.scan, of_method, prediction=clean.prediction)
+        return local_importance(items, clean.prediction)
+
+    exact = make_method("shapley_semantic", {"max_exact_players": 13})
+    return Subject(
+        clean, method, tuple(found), found.get, lambda: matrix_of(method), lambda: matrix_of(exact)
+    )
+
+
+def scores(metric, subject):
+    perturbations = metric.perturbations
+    return metric.scores(subject, lambda n: perturbations.falls(subject.clean, 0, n))
+
+
+@pytest.mark.parametrize("blend", ["constant", "gaussian"])
+def test_faithfulness_equals_the_formula(blend):
+    clean = make_clean(blend=blend)
+    subject = make_subject(clean)
+    metric = make_metric("faithfulness", {"n_subsets": 12, "subset_size": 90})
+    subsets = [metric.perturbations.voxels(clean, n) for n in range(12)]
+    assert all(len(set(voxels)) == 90 for voxels in subsets)
+    found, falls = scores(metric, subject), metric.perturbations.falls(clean, 0, 12)
+    for name in subject.classes:
+        c = CLASS_NAMES.index(name)
+        r, expected = slow.faithfulness(clean.model, clean.scan.image, subject.attribution(name), c, subsets)
+        np.testing.assert_allclose(falls[:, c], expected, rtol=1e-9)
+        assert found[name].value == pytest.approx(r, rel=1e-9)
+        assert found[name].standard_error == pytest.approx((1 - r**2) / math.sqrt(11))
+
+
+def test_falls_do_not_depend_on_how_they_are_cut():
+    clean, batched = make_clean(), make_clean(window_batch=3)
+    subsets = make_metric("faithfulness", {"subset_size": 50}).perturbations
+    whole = subsets.falls(clean, 0, 6)
+    assert np.array_equal(whole, np.concatenate([subsets.falls(clean, 0, 4), subsets.falls(clean, 4, 6)]))
+    np.testing.assert_allclose(subsets.falls(batched, 0, 6), whole, rtol=1e-10)
+
+
+def test_the_variants_of_the_published_code_are_the_stitched_volume_read_otherwise():
+    clean = make_clean()
+    fixed = make_metric("faithfulness", {"subset_size": 400}).perturbations
+    recomputed = make_metric("faithfulness", {"subset_size": 400, "mask": "recomputed"}).perturbations
+    probable = make_metric("faithfulness", {"subset_size": 400, "output": "probabilities"}).perturbations
+    (voxels,) = [fixed.voxels(clean, 0)]
+    perturbed = clean.scan.image.clone()
+    perturbed[0].view(-1)[torch.from_numpy(voxels)] = 0
+    logits = [slow_logits(clean.model, image) for image in (clean.scan.image, perturbed)]
+    labels = [one.argmax(0) for one in logits]
+    for c in range(4):
+        own = [one[c][of == c].sum() for one, of in zip(logits, labels, strict=True)]
+        assert recomputed.falls(clean, 0, 1)[0, c] == pytest.approx(float(own[0] - own[1]))
+        share = [one.softmax(0)[c][labels[0] == c].sum() for one in logits]
+        assert probable.falls(clean, 0, 1)[0, c] == pytest.approx(float(share[0] - share[1]))
+    assert not np.allclose(recomputed.falls(clean, 0, 1), fixed.falls(clean, 0, 1))
+
+
+def slow_logits(model, image):
+    from tests.reference.attributions import f
+
+    return f(model, image).detach()
+
+
+def test_a_wanted_precision_ends_early():
+    subject = make_subject(make_clean(), "integrated_gradients")
+    metric = make_metric("faithfulness", {"n_subsets": 75, "subset_size": 60, "precision": 0.9})
+    asked = []
+
+    def falls(n):
+        asked.append(n)
+        return metric.perturbations.falls(subject.clean, 0, n)
+
+    assert {score.details["n_subsets"] for score in metric.scores(subject, falls).values()} == {25}
+    assert asked == [25]
+
+
+@pytest.mark.parametrize("method", ["vanilla_gradient", "smoothgrad", "shapley_semantic"])
+def test_sensitivity_equals_the_formula_under_common_random_numbers(method):
+    clean = make_clean()
+    subject = make_subject(clean, method)
+    metric = make_metric("sensitivity", {"n_perturbations": 2})
+    found = metric.scores(subject, lambda n: None)
+    changes = []
+    for index in range(2):
+        noisy = metric.noisy(clean, index)
+        assert 0.05 < float((noisy.image - clean.scan.image).abs().max()) <= 0.1
+        items = attribute(clean.model, noisy, subject.method, prediction=clean.prediction)
+        changes.append({item.class_name: item.values for item in items})
+    for name in subject.classes:
+        expected = [slow.sensitivity(subject.attribution(name), after[name]) for after in changes]
+        assert found[name].value == pytest.approx(np.mean(expected), rel=1e-7)
+        assert found[name].standard_error == pytest.approx(np.std(expected, ddof=1) / math.sqrt(2), rel=1e-5)
+
+
+def test_complexity_equals_the_formula():
+    subject = make_subject(make_clean())
+    for name, score in make_metric("complexity").scores(subject, lambda n: None).items():
+        assert score.value == pytest.approx(slow.complexity(subject.attribution(name)))
+
+
+def test_quantus_counts_the_same_voxels():
+    """Its effective complexity is the number of absolute values above eps; ours is the share of them."""
+    subject = make_subject(make_clean())
+    theirs = quantus.EffectiveComplexity(eps=0.1, normalise=False, abs=True, disable_warnings=True)
+    for name, score in make_metric("complexity").scores(subject, lambda n: None).items():
+        values = subject.attribution(name)
+        scaled = (np.abs(values) / np.abs(values).max())[None]
+        (count,) = theirs.evaluate_batch(scaled)
+        assert score.value == pytest.approx(count / values.size)
+
+
+def test_quantus_correlates_the_same_pairs():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 40))
+    assert correlate(a, b) == pytest.approx(quantus.similarity_func.correlation_pearson(a, b))
+    assert correlate(a, b, ranks=True) == pytest.approx(quantus.similarity_func.correlation_spearman(a, b))
+
+
+def test_efficiency_counts_the_passes_of_the_method_alone():
+    subject = make_subject(make_clean())
+    found = make_metric("efficiency").scores(subject, lambda n: None)
+    with counted(subject.clean.model) as (_, tally):
+        explained(subject.clean, subject.method)
+    for score in found.values():
+        assert (score.details["forward_passes"], score.details["backward_passes"]) == (
+            tally.forward,
+            tally.backward,
+        )
+        assert score.value == pytest.approx(score.details["seconds_of_scan"] / len(found))
+
+
+def test_removing_a_region_is_what_the_falls_say_and_absent_classes_are_missing():
+    clean = make_clean()
+    metric = make_metric("roi_faithfulness")
+    falls = metric.perturbations.falls(clean, 0, 4)
+    for b in range(4):
+        perturbed = clean.scan.image * torch.from_numpy(clean.prediction.labels != b)
+        images = (clean.scan.image, perturbed)
+        clean_logits, logits = (slow_logits(clean.model, image) for image in images)
+        for c in range(4):
+            inside = torch.from_numpy(clean.prediction.labels == c)
+            assert falls[b, c] == pytest.approx(float(((clean_logits - logits)[c] * inside).sum()), abs=1e-9)
+
+
+def test_the_exact_matrix_is_at_distance_zero_and_others_are_not():
+    clean = make_clean()
+    exact = make_subject(clean, "shapley_semantic", max_exact_players=13)
+    metric = make_metric("roi_distance")
+    assert all(s.value == pytest.approx(0, abs=1e-12) for s in metric.scores(exact, lambda n: None).values())
+    gradient = metric.scores(make_subject(clean), lambda n: None)
+    assert all(0 < score.value < 1 for score in gradient.values())
+
+
+def test_roi_faithfulness_of_the_falls_themselves_is_one():
+    clean = make_clean()
+    metric = make_metric("roi_faithfulness")
+    falls = metric.perturbations.falls(clean, 0, 4)
+    subject = make_subject(clean)
+    matrix = subject.matrix()
+    for name in ("mass", "signed"):
+        matrix[name].loc[{"roi": list(CLASS_NAMES)}] = np.abs(falls.T) if name == "mass" else falls.T
+    told = Subject(
+        clean, subject.method, subject.classes, subject.attribution, lambda: matrix, lambda: matrix
+    )
+    for score in metric.scores(told, lambda n: falls).values():
+        assert score.value == pytest.approx(1)
+        assert score.details["signed_pearson"] == pytest.approx(1)
+
+
+def test_every_metric_says_which_options_it_used():
+    for name, kind in METRICS.items():
+        told = recipe(make_metric(name))
+        assert told["metric"] == name
+        assert set(told) == {"metric", *(field.name for field in fields(kind))}
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("faith", {}),
+        ("faithfulness", {"subset": 3}),
+        ("faithfulness", {"n_subsets": 2}),
+        ("faithfulness", {"mask": "moving"}),
+        ("faithfulness", {"subset_share": 1.5}),
+        ("faithfulness", {"aggregation": "probability", "mask": "recomputed"}),
+        ("sensitivity", {"noise": "pink"}),
+        ("complexity", {"threshold": "much"}),
+    ],
+)
+def test_what_has_no_meaning_is_refused(name, params):
+    with pytest.raises(UsageError):
+        make_metric(name, params)
