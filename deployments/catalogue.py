@@ -11,8 +11,11 @@ from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.schedules import Cron
 from pydantic import ValidationError
 
+from agg2exp_core.attribution import METHODS
 from agg2exp_core.errors import UsageError
-from flows.batch import PART, explain_batch, explain_part
+from agg2exp_core.metrics import METRICS
+from flows.batch import BENCHMARK_PART, PART, benchmark_batch, benchmark_part, explain_batch, explain_part
+from tasks.choices import benchmark_of
 from tasks.settings import ExplainSettings
 
 POOLS: Mapping[str, str] = {
@@ -106,6 +109,23 @@ def catalogue(
             "backfill",
             description="Explain scans that lie there; the nightly batch goes first.",
             parameters=defaults | {"queue": "backfill"},
+            work_pool_name="cpu",
+            work_queue_name="backfill",
+            tags=[TAG],
+            entrypoint_type=module,
+        ),
+        benchmark_part.to_deployment(
+            BENCHMARK_PART,
+            description="Benchmark methods on some scans on one device; sent by the batches.",
+            work_pool_name="gpu",
+            work_queue_name="backfill",
+            tags=[TAG],
+            entrypoint_type=module,
+        ),
+        benchmark_batch.to_deployment(
+            "benchmark",
+            description="Judge attribution methods by metrics; what the store holds is kept.",
+            parameters={"scans": scans, "settings": asdict(benchmark_of(settings, METHODS, METRICS))},
             work_pool_name="cpu",
             work_queue_name="backfill",
             tags=[TAG],

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 
 from agg2exp_core.attribution import choose_classes
-from flows.explain import explain_scan, record_rejected
+from agg2exp_core.store import Store
+from flows.explain import explain_scan, record_rejected, run_each
 from tasks.choices import BenchmarkSettings
 from tasks.evaluate import evaluate, is_scored, perturb
 from tasks.registering import register
 from tasks.resources import model_of, store_of
 from tasks.segment import segment
-from tasks.settings import Rejected, RunSummary, ScanJob, ScanOutcome, reason_of
+from tasks.settings import Rejected, RunSummary, ScanJob, ScanOutcome
 from tasks.tabulate import tabulate
 
 
@@ -50,6 +52,21 @@ def benchmark_scan(scan: ScanJob, settings: BenchmarkSettings) -> ScanOutcome:
     )
 
 
+def register_all(store: Store, settings: BenchmarkSettings) -> None:
+    """Write down which methods the store will hold, before anything runs."""
+    for method in settings.explained:
+        register(store, model_of(method), method)
+
+
+def benchmark_each(scans: list[ScanJob], settings: BenchmarkSettings) -> list[ScanOutcome]:
+    """Benchmark scans one after the other; return how each fared."""
+
+    def run(scan: ScanJob) -> State[ScanOutcome]:
+        return benchmark_scan(scan, settings, return_state=True)
+
+    return run_each(scans, store_of(settings.methods[0].store), "benchmark", run)
+
+
 @flow(name="benchmark", validate_parameters=False)
 def benchmark(
     scans: list[ScanJob], settings: BenchmarkSettings, rejected: list[Rejected] | None = None
@@ -59,21 +76,9 @@ def benchmark(
     What the store holds of attributions and scores is kept: a new method, metric or scan computes only
     what is new.
     """
-    first = settings.methods[0]
-    store = store_of(first.store)
-    for method in settings.explained:
-        register(store, model_of(first), method)
-    outcomes = record_rejected(store, rejected or [])
-    for scan in scans:
-        started = time.monotonic()
-        state = benchmark_scan(scan, settings, return_state=True)
-        result = state.result(raise_on_failure=False)
-        if isinstance(result, ScanOutcome):
-            store.clear_failure(scan.scan_id)
-            outcomes.append(result)
-        else:
-            reason = reason_of(result, scan.scan_id, scan.path)
-            store.record_failure(scan.scan_id, "benchmark", reason)
-            outcomes.append(ScanOutcome(scan.scan_id, "failed", reason, seconds=time.monotonic() - started))
-    tabulate(first.store)
-    return RunSummary(first.store, "benchmark", outcomes, n_cohort=0)
+    uri = settings.methods[0].store
+    store = store_of(uri)
+    register_all(store, settings)
+    outcomes = record_rejected(store, rejected or []) + benchmark_each(scans, settings)
+    tabulate(uri)
+    return RunSummary(uri, "benchmark", outcomes, n_cohort=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.markdown import Markdown
@@ -20,7 +19,7 @@ from agg2exp_core.windows import Tiling
 from flows.checks import Plan, claim_store, parse_settings, plan
 from flows.exit_codes import DONE, NOTHING
 from flows.launch import carry_out, conclude, console, served, show_errors
-from tasks.choices import YARDSTICK, BenchmarkSettings, MetricChoice
+from tasks.choices import BenchmarkSettings, benchmark_of
 from tasks.resources import model_of, store_of
 from tasks.settings import ExplainSettings
 
@@ -43,19 +42,18 @@ def settings_of(
     of_methods, of_metrics : sequence of str
         Parameters as ``NAME.parameter=value``.
     """
-    method_params = _by_name("--set-method", of_methods, methods)
-    metric_params = _by_name("--set-metric", of_metrics, metrics)
-    found = [_with(base, name, method_params.get(name, {})) for name in methods]
-    chosen = [MetricChoice(name, metric_params.get(name, {})) for name in metrics]
-    for settings in found:
+    found = benchmark_of(
+        base,
+        methods,
+        metrics,
+        _by_name("--set-method", of_methods, methods),
+        _by_name("--set-metric", of_metrics, metrics),
+    )
+    for settings in found.methods:
         check_name("label", settings.result_label)
-    for choice in chosen:
+    for choice in found.metrics:
         make_metric(choice.name, choice.params)
-    return BenchmarkSettings(found, chosen, _with(base, *YARDSTICK))
-
-
-def _with(base: ExplainSettings, name: str, params: dict[str, object]) -> ExplainSettings:
-    return replace(base, method=name, params=dict(params))
+    return found
 
 
 def _by_name(option: str, assignments: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, object]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from agg2exp_core.attribution import choose_classes
@@ -94,18 +96,28 @@ def record_rejected(store: Store, rejected: list[Rejected]) -> list[ScanOutcome]
     return [ScanOutcome(bad.scan_id, "rejected", bad.reason) for bad in rejected]
 
 
-def explain_each(scans: list[ScanJob], settings: ExplainSettings) -> list[ScanOutcome]:
-    """Explain scans one after the other; one that fails is recorded with its reason."""
-    store, label, outcomes = store_of(settings.store), settings.result_label, []
+def run_each(
+    scans: list[ScanJob], store: Store, stage: str, run: Callable[[ScanJob], State[ScanOutcome]]
+) -> list[ScanOutcome]:
+    """Run a flow on scans one after the other; one that fails is recorded with its reason."""
+    outcomes = []
     for scan in scans:
         started = time.monotonic()
-        state = explain_scan(scan, settings, label, return_state=True)
-        result = state.result(raise_on_failure=False)
+        result = run(scan).result(raise_on_failure=False)
         if isinstance(result, ScanOutcome):
             store.clear_failure(scan.scan_id)
             outcomes.append(result)
         else:
             reason = reason_of(result, scan.scan_id, scan.path)
-            store.record_failure(scan.scan_id, "explain", reason)
+            store.record_failure(scan.scan_id, stage, reason)
             outcomes.append(ScanOutcome(scan.scan_id, "failed", reason, seconds=time.monotonic() - started))
     return outcomes
+
+
+def explain_each(scans: list[ScanJob], settings: ExplainSettings) -> list[ScanOutcome]:
+    """Explain scans one after the other; return how each fared."""
+
+    def run(scan: ScanJob) -> State[ScanOutcome]:
+        return explain_scan(scan, settings, settings.result_label, return_state=True)
+
+    return run_each(scans, store_of(settings.store), "explain", run)

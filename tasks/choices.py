@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agg2exp_core.metrics import Metric, make_metric
@@ -57,3 +58,33 @@ class BenchmarkSettings:
         exact = any(choice.name == "roi_distance" for choice in self.metrics)
         beside = [self.yardstick] if exact and self.yardstick not in self.methods else []
         return [*self.methods, *beside]
+
+
+def benchmark_of(
+    base: ExplainSettings,
+    methods: Iterable[str],
+    metrics: Iterable[str],
+    method_params: Mapping[str, Mapping[str, Any]] | None = None,
+    metric_params: Mapping[str, Mapping[str, Any]] | None = None,
+) -> BenchmarkSettings:
+    """Return the settings of a benchmark: of each method and metric, by name, with its parameters if given.
+
+    Parameters
+    ----------
+    base : ExplainSettings
+        Store, model, classes, seed, device; its method and label are left out.
+    methods, metrics : iterable of str
+        Names.
+    method_params, metric_params : mapping of str to mapping, optional
+        Parameters by name of the method or metric.
+    """
+
+    def explained(name: str, params: Mapping[str, Any]) -> ExplainSettings:
+        return replace(base, method=name, params=dict(params), label=None)
+
+    of_method, of_metric = method_params or {}, metric_params or {}
+    return BenchmarkSettings(
+        [explained(name, of_method.get(name, {})) for name in methods],
+        [MetricChoice(name, dict(of_metric.get(name, {}))) for name in metrics],
+        explained(*YARDSTICK),
+    )

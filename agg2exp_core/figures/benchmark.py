@@ -18,22 +18,22 @@ def benchmark_figure(summary: pd.DataFrame) -> Figure:
     Parameters
     ----------
     summary : DataFrame
-        Rows by (label, metric) with ``mean``, ``sd``, ``direction`` and ``best``.
+        Rows by (method, metric) with ``mean``, ``sd``, ``direction`` and ``best``.
     """
     metrics = list(dict.fromkeys(summary.index.get_level_values("metric")))
-    labels = list(dict.fromkeys(summary.index.get_level_values("label")))
-    height = 1.7 + 0.42 * len(labels)
+    methods = list(dict.fromkeys(summary.index.get_level_values("method")))
+    height = 1.7 + 0.42 * len(methods)
     figure = Figure(figsize=(2.6 + 2.1 * len(metrics), height), facecolor="white", layout="constrained")
     figure.get_layout_engine().set(rect=(0, 0.3 / height, 1, 1 - 0.8 / height))  # type: ignore[union-attr, call-arg]
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, metrics, strict=True):
-        rows = summary.xs(metric, level="metric").reindex(labels)
-        places = range(len(labels))
+        rows = summary.xs(metric, level="metric").reindex(methods)
+        places = range(len(methods))
         colours = [_BEST if best is True else INK for best in rows["best"].astype(object)]
         panel.errorbar(rows["mean"], places, xerr=rows["sd"].fillna(0), fmt="none", ecolor=SUBDUED, zorder=1)
         panel.scatter(rows["mean"], places, c=colours, s=26, zorder=2)
-        panel.set_yticks(places, [readable(label) for label in labels], fontsize=9, color=INK)
-        panel.set_ylim(len(labels) - 0.5, -0.5)
+        panel.set_yticks(places, [readable(method) for method in methods], fontsize=9, color=INK)
+        panel.set_ylim(len(methods) - 0.5, -0.5)
         panel.set_title(readable(metric), fontsize=10, color=INK)
         panel.set_xlabel(_WORDS[rows["direction"].dropna().iloc[0]], fontsize=8, color=SUBDUED)
         panel.tick_params(labelsize=8)

@@ -36,10 +36,10 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Rows by (label, metric) with ``mean``, ``sd``, ``n``, ``direction`` and ``best``: whether no
-        other label has a better mean.
+        Rows by (method, metric) with ``mean``, ``sd``, ``n``, ``direction`` and ``best``: whether no
+        other method has a better mean. One that was run in several ways has a row for each label.
     """
-    groups = scores.groupby(["label", "metric"], sort=False)
+    groups = _named(scores).groupby(["method", "metric"], sort=False)
     table = pd.DataFrame(groups["value"].agg(mean="mean", sd="std", n="count"))
     table["direction"] = groups["direction"].first()
     signed = table["mean"].where(table["direction"] == "higher", -table["mean"])
@@ -47,27 +47,33 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def wide(summary: pd.DataFrame, *, bold: tuple[str, str] = ("**", "**"), pm: str = "±") -> pd.DataFrame:
-    """Return the table as texts, a row a label and a column a metric, the best between `bold`."""
-    metrics = [name for name in METRICS if name in summary.index.get_level_values("metric")]
-    labels = list(dict.fromkeys(summary.index.get_level_values("label")))
+def _named(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores with the label as the method's name where a method was run in several ways."""
+    n_labels = scores.groupby("method")["label"].transform("nunique")
+    return scores.assign(method=scores["method"].where(n_labels == 1, scores["label"]))
 
-    def cell(label: str, metric: str) -> str:
-        if (label, metric) not in summary.index:
+
+def wide(summary: pd.DataFrame, *, bold: tuple[str, str] = ("**", "**"), pm: str = "±") -> pd.DataFrame:
+    """Return the table as texts, a row a method and a column a metric, the best between `bold`."""
+    metrics = [name for name in METRICS if name in summary.index.get_level_values("metric")]
+    methods = list(dict.fromkeys(summary.index.get_level_values("method")))
+
+    def cell(method: str, metric: str) -> str:
+        if (method, metric) not in summary.index:
             return ""
-        row = summary.xs((label, metric))
+        row = summary.xs((method, metric))
         text = f"{row['mean']:.3g} {pm} {row['sd']:.2g}" if row["n"] > 1 else f"{row['mean']:.3g}"
         return f"{bold[0]}{text}{bold[1]}" if row["best"] else text
 
     headings = [f"{name} {_ARROWS[METRICS[name].direction]}" for name in metrics]
-    rows = [[cell(label, metric) for metric in metrics] for label in labels]
-    return pd.DataFrame(rows, index=pd.Index(labels, name="method"), columns=headings)
+    rows = [[cell(method, metric) for metric in metrics] for method in methods]
+    return pd.DataFrame(rows, index=pd.Index(methods, name="method"), columns=headings)
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """Return a table of texts as Markdown."""
     lines = [[table.index.name or "", *table.columns], ["---"] * (len(table.columns) + 1)]
-    lines += [[str(label), *row] for label, row in zip(table.index, table.to_numpy().tolist(), strict=True)]
+    lines += [[str(method), *row] for method, row in zip(table.index, table.to_numpy().tolist(), strict=True)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
@@ -76,7 +82,7 @@ def to_latex(summary: pd.DataFrame) -> str:
     table = wide(summary, bold=(r"\underline{", "}"), pm=r"$\pm$")
     arrows: Mapping[str, str] = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
     lines = [[table.index.name or "", *table.columns]]
-    lines += [[str(label), *row] for label, row in zip(table.index, table.to_numpy().tolist(), strict=True)]
+    lines += [[str(method), *row] for method, row in zip(table.index, table.to_numpy().tolist(), strict=True)]
     body = [_row(line, arrows) for line in lines]
     head = f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}"
     parts = [head, r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}", ""]
@@ -91,6 +97,8 @@ def _row(cells: Sequence[str], arrows: Mapping[str, str]) -> str:
 
 
 def by_class(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean over scans for each class, label and metric."""
-    table = scores.pivot_table(index=["class", "label"], columns="metric", values="value", sort=False)
+    """Return the mean over scans for each class, method and metric."""
+    table = _named(scores).pivot_table(
+        index=["class", "method"], columns="metric", values="value", sort=False
+    )
     return table[[name for name in METRICS if name in table.columns]]

@@ -33,10 +33,11 @@ def client_variables(state: Path, api_url: str) -> dict[str, str | None]:
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     """Set environment variables, make an imported Prefect read them, and take both back afterwards.
 
-    What Prefect still holds for the server, such as events and logs in its queues, is sent before the way
-    back, for at most `DRAIN_S` seconds a queue.
+    What Prefect still holds for a server, such as events and logs in its queues, is sent to that one before
+    the way there and back, for at most `DRAIN_S` seconds a queue.
     """
     before = {name: os.environ.get(name) for name in variables}
+    _drain_queues()
     _apply(variables)
     try:
         yield

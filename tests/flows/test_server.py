@@ -325,6 +325,26 @@ def test_an_imported_prefect_follows_the_environment_and_back(prefect_server: Pr
 
 
 @pytest.mark.usefixtures("prefect_server")
+def test_each_of_two_nested_servers_records_its_own_runs(state):
+    from prefect import flow, task
+    from prefect.context import get_run_context
+
+    @task
+    def trivial():
+        return 1
+
+    @flow
+    def recorded():
+        trivial()
+        return str(get_run_context().flow_run.id)
+
+    assert wait_until_recorded(recorded()) == 1
+    with environment({"PREFECT_API_URL": None}), embedded_server(state):
+        assert wait_until_recorded(recorded()) == 1
+    assert wait_until_recorded(recorded()) == 1
+
+
+@pytest.mark.usefixtures("prefect_server")
 def test_waiting_for_the_record_ends_with_a_warning(caplog):
     from prefect import flow, task
     from prefect.context import get_run_context

@@ -1,0 +1,109 @@
+"""Parts of a batch, each one run of a deployment: sent to workers, awaited, sent again when one crashes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.states import Completed, Failed
+
+from tasks.settings import ScanJob, ScanOutcome
+
+POLL_S = 2.0
+"""Between two questions to the server about the runs that are under way."""
+
+MOST_TRIES = 3
+"""Of a run whose process or machine goes down; what it finished is kept."""
+
+_PAGE = 200
+"""Runs that one question names."""
+
+
+def reported(outcomes: Sequence[ScanOutcome]) -> State[None]:
+    """Return the state in which a part ends: its message tells how each scan fared."""
+    message = json.dumps([asdict(outcome) for outcome in outcomes])
+    if all(outcome.status == "failed" for outcome in outcomes):
+        return Failed(message=message)
+    return Completed(message=message)
+
+
+def fan_out(
+    deployment: str, scans: Sequence[ScanJob], scans_per_run: int, settings: dict[str, Any], queue: str
+) -> list[ScanOutcome]:
+    """Run a deployment on all scans, some to a run; a run that crashed is sent again.
+
+    The server is asked about the runs that are under way alone.
+
+    Parameters
+    ----------
+    deployment : str
+        Name of the deployment, which is its flow's name as well; it takes ``scans`` and ``settings``.
+    scans : sequence of ScanJob
+        All scans.
+    scans_per_run : int
+        Scans of one run.
+    settings : dict
+        What the deployment takes beside them.
+    queue : str
+        Work queue of its pool.
+
+    Returns
+    -------
+    list of ScanOutcome
+        How they fared, in their order.
+    """
+    parts = [scans[i : i + scans_per_run] for i in range(0, len(scans), scans_per_run)]
+    under_way = {_submit(deployment, part, settings, queue): (n, 1) for n, part in enumerate(parts)}
+    outcomes: dict[int, list[ScanOutcome]] = {}
+    log = get_run_logger()
+    with get_client(sync_client=True) as client:
+        while under_way:
+            ended = [run for run in _read(client, sorted(under_way)) if run.state and run.state.is_final()]
+            for run in ended:
+                n, n_tries = under_way.pop(run.id)
+                if run.state.is_crashed() and n_tries < MOST_TRIES:
+                    log.warning("run %s crashed; its scans are sent again", run.name)
+                    under_way[_submit(deployment, parts[n], settings, queue)] = n, n_tries + 1
+                else:
+                    outcomes[n] = _outcomes(run, parts[n])
+            if ended:
+                log.info("%d of %d runs ended", len(outcomes), len(parts))
+            elif under_way:
+                time.sleep(POLL_S)
+    return [outcome for n in range(len(parts)) for outcome in outcomes[n]]
+
+
+def _submit(deployment: str, part: Sequence[ScanJob], settings: dict[str, Any], queue: str) -> UUID:
+    run = run_deployment(
+        f"{deployment}/{deployment}",
+        parameters={"scans": [asdict(job) for job in part], "settings": settings},
+        work_queue_name=queue,
+        timeout=0,
+        tags=[job.scan_id for job in part][:8],
+    )
+    return run.id
+
+
+def _read(client: SyncPrefectClient, ids: Sequence[UUID]) -> Iterator[FlowRun]:
+    for start in range(0, len(ids), _PAGE):
+        some = FlowRunFilterId(any_=list(ids[start : start + _PAGE]))
+        yield from client.read_flow_runs(flow_run_filter=FlowRunFilter(id=some))
+
+
+def _outcomes(run: FlowRun, part: Sequence[ScanJob]) -> list[ScanOutcome]:
+    """Return how the scans of a run fared; those of a run that did not report are lost."""
+    assert run.state is not None
+    try:
+        return [ScanOutcome(**told) for told in json.loads(run.state.message or "")]
+    except (ValueError, TypeError):
+        reason = f"the run ended as {run.state.name} without a report; run the batch again to finish it"
+        return [ScanOutcome(job.scan_id, "lost", reason) for job in part]
