@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-services lint bench-attribution clean
+.PHONY: help demo test test-services lint bench-attribution bench-metrics clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: $(READY) ## style, types, import directions
 
 bench-attribution: $(READY) ## speed of the attribution engine as ratios, in about six minutes
 	$(BIN)/python -m benchmarks.attribution
+
+bench-metrics: $(READY) ## cost of the benchmark of methods against the published procedure
+	$(BIN)/python -m benchmarks.metrics
 
 clean: ## remove what make demo wrote
 	rm -rf demo
