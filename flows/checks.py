@@ -10,7 +10,7 @@ from agg2exp_core.attribution import choose_classes, nearest
 from agg2exp_core.errors import ModelError, ScanError, UsageError
 from agg2exp_core.models import PACKAGED_MODELS, check_network
 from agg2exp_core.store import check_name, open_store
-from agg2exp_core.volumes import ScanRef, find_scans, read_nifti
+from agg2exp_core.volumes import ScanRef, find_scans, read_volume
 from agg2exp_core.volumes.discovery import stem
 from agg2exp_core.volumes.names import safe_name
 from tasks.registering import register
@@ -138,7 +138,7 @@ def labels_of(store: str, labels: Sequence[str] | None) -> list[str]:
 
 def _unusable(scan: ScanRef) -> ScanError | None:
     try:
-        read_nifti(scan.path)
+        read_volume(scan.path)
     except ScanError as error:
         return error
     return None

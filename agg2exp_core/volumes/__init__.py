@@ -1,4 +1,4 @@
-"""Volumes: NIfTI in, preprocessing for a model, regions on its grid, results back to the scan's own space.
+"""Volumes: NIfTI and DICOM in, preprocessing for a model, regions on its grid, and back to a scan's space.
 
 What a file may say wrong is refused here, at the edge, with one sentence; the rooms below see only finite
 float32 volumes on grids whose axes span the space.
@@ -7,6 +7,7 @@ float32 volumes on grids whose axes span the space.
 from agg2exp_core.volumes.discovery import ScanRef, find_scans, scan_ids
 from agg2exp_core.volumes.nifti import content_hash, read_nifti
 from agg2exp_core.volumes.preprocessing import CTPreprocessing, MonaiPreprocessing
+from agg2exp_core.volumes.reading import read_series, read_volume, volume_of
 from agg2exp_core.volumes.resampling import overlap_share, resample
 from agg2exp_core.volumes.rois import load_rois, read_names
 from agg2exp_core.volumes.scan import load_scan
@@ -23,7 +24,10 @@ __all__ = [
     "overlap_share",
     "read_names",
     "read_nifti",
+    "read_series",
+    "read_volume",
     "resample",
     "scan_ids",
+    "volume_of",
     "write_nifti",
 ]

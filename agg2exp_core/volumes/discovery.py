@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agg2exp_core.dicom import holds_dicom
 from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.volumes.names import check_scan_id, safe_name
 
@@ -22,7 +23,7 @@ class ScanRef:
     scan_id : str
         Its name in the store.
     path : Path
-        Its file.
+        Its file, or the folder of its DICOM series.
     """
 
     scan_id: str
@@ -38,7 +39,8 @@ def find_scans(
     ----------
     arguments : sequence of str or Path
         Files, or folders: those mean the NIfTI files in them or, if there are none, the ``ct.nii.gz`` (or
-        ``ct.nii``) of each of their folders. Hidden files are passed over.
+        ``ct.nii``) of each of their folders and every folder in them, at any depth, that holds DICOM files.
+        Hidden files are passed over.
     scan_id : str, optional
         Name of the scan where there is one only.
 
@@ -64,7 +66,9 @@ def find_scans(
         except OSError as error:
             errors.append(_no_scan(Path(argument), f"a path that cannot be read ({error.strerror or error})"))
     if scan_id is None:
-        return [ScanRef(name, path) for name, path in zip(scan_ids(paths), paths, strict=True)], errors
+        return [
+            ScanRef(name, path) for name, path in zip(_names(paths, arguments), paths, strict=True)
+        ], errors
     check_scan_id(scan_id)
     if len(paths) > 1:
         raise UsageError(
@@ -99,6 +103,13 @@ def scan_ids(paths: Sequence[Path]) -> list[str]:
     return ids
 
 
+def _names(paths: Sequence[Path], arguments: Sequence[str | Path]) -> list[str]:
+    """Name the scans; an only ``ct.nii.gz`` below a folder has the name that it will have beside others."""
+    if len(paths) == 1 and any(Path(argument) == paths[0].parent.parent for argument in arguments):
+        return [safe_name(paths[0].parent.name)]
+    return scan_ids(paths)
+
+
 def nifti_files(folder: Path) -> list[Path]:
     """Return the NIfTI files directly in a folder, by name, without hidden ones."""
     return sorted(
@@ -109,11 +120,11 @@ def nifti_files(folder: Path) -> list[Path]:
 
 
 def stem(path: Path) -> str:
-    """Return the name of a NIfTI file without its extension."""
+    """Return the name of a NIfTI file without its extension, or of a folder."""
     for extension in EXTENSIONS:
         if path.name.endswith(extension):
             return path.name.removesuffix(extension)
-    return path.stem
+    return path.name if path.is_dir() else path.stem
 
 
 def _scans_of(path: Path) -> list[Path]:
@@ -121,29 +132,43 @@ def _scans_of(path: Path) -> list[Path]:
         raise _no_scan(path, "nothing there")
     if not path.is_dir():
         return [path]
-    found = nifti_files(path) or list(_one_below(path))
+    found = nifti_files(path) or list(_below(path))
     if not found:
         n_entries = sum(1 for _ in path.iterdir())
         raise _no_scan(
-            path, f"a folder of {n_entries} entries without NIfTI files" if n_entries else "an empty folder"
+            path,
+            f"a folder of {n_entries} entries without NIfTI or DICOM files"
+            if n_entries
+            else "an empty folder",
         )
     return found
 
 
-def _one_below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path) -> Iterator[Path]:
+    if holds_dicom(folder):
+        yield folder
     for child in sorted(folder.iterdir()):
-        for extension in EXTENSIONS:
-            scan = child / f"ct{extension}"
-            if not child.name.startswith(".") and scan.is_file():
-                yield scan
-                break
+        if child.name.startswith(".") or not child.is_dir():
+            continue
+        scans = [child / f"ct{extension}" for extension in EXTENSIONS]
+        found = next((scan for scan in scans if scan.is_file()), None)
+        if found is not None:
+            yield found
+        else:
+            yield from (below for below in _folders(child) if holds_dicom(below))
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    for root, children, _ in os.walk(folder):
+        children[:] = sorted(child for child in children if not child.startswith("."))
+        yield Path(root)
 
 
 def _no_scan(path: Path, got: str) -> ScanError:
     return ScanError(
         path,
         got=got,
-        allowed="a NIfTI file, a folder of NIfTI files, or a folder of folders with ct.nii.gz",
+        allowed="a NIfTI file, or a folder with NIfTI files, DICOM files, or folders with ct.nii.gz or DICOM",
         remedy="check the path for a typo",
     )
 

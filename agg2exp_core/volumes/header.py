@@ -94,7 +94,7 @@ def _recognise(block: bytes, where: str) -> Any:
         where,
         got=f"a file without a NIfTI header ({len(block)} bytes read)" if block else "an empty file",
         allowed="a single-file NIfTI-1 or NIfTI-2 (.nii or .nii.gz)",
-        remedy="convert the scan to NIfTI (dcm2niix does it for DICOM), or copy the file again",
+        remedy="for DICOM name the folder of the series; else convert the scan, or copy the file again",
     )
 
 

@@ -52,14 +52,7 @@ def read_nifti(path: str | Path) -> Volume:
     sform nor qform is given, the grid is the header's spacing around the centre, the first axis to the left.
     """
     values, grid = read_voxels(path)
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        raise ScanError(
-            path,
-            got=f"a constant volume: every voxel is {low:g}",
-            allowed="a scan with at least two different values",
-            remedy="check how the scan was exported",
-        )
+    refuse_constant(values, str(path))
     return Volume(values, grid, content_hash(values, grid), str(path))
 
 
@@ -87,6 +80,24 @@ def read_voxels(path: str | Path) -> tuple[NDArray[np.float32], Grid]:
             allowed="a readable .nii or .nii.gz file",
             remedy="check its name, its permissions and the disk",
         ) from error
+
+
+def refuse_constant(values: NDArray[np.float32], where: str) -> None:
+    """Refuse a volume ``[X, Y, Z]`` that shows nothing.
+
+    Raises
+    ------
+    ScanError
+        If its values are all the same.
+    """
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise ScanError(
+            where,
+            got=f"a constant volume: every voxel is {low:g}",
+            allowed="a scan with at least two different values",
+            remedy="check how the scan was exported",
+        )
 
 
 def content_hash(values: NDArray[np.float32], grid: Grid) -> str:

@@ -10,7 +10,7 @@ from agg2exp_core.errors import ScanError
 from agg2exp_core.types import Scan, SegmentationModel
 from agg2exp_core.volumes.discovery import scan_ids
 from agg2exp_core.volumes.names import check_scan_id
-from agg2exp_core.volumes.nifti import read_nifti
+from agg2exp_core.volumes.reading import read_volume
 
 
 def load_scan(path: str | Path, model: SegmentationModel, scan_id: str | None = None) -> Scan:
@@ -19,11 +19,11 @@ def load_scan(path: str | Path, model: SegmentationModel, scan_id: str | None = 
     Parameters
     ----------
     path : str or Path
-        A NIfTI file.
+        A NIfTI file, or a folder with a DICOM series.
     model : SegmentationModel
         Its preprocessing is applied.
     scan_id : str, optional
-        Name of the scan; by default the file's name without its extension.
+        Name of the scan; by default the name of the file without its extension, or of the folder.
 
     Returns
     -------
@@ -33,14 +33,14 @@ def load_scan(path: str | Path, model: SegmentationModel, scan_id: str | None = 
     Raises
     ------
     ScanError
-        If the file cannot be used, or leaves no finite, varying image after preprocessing.
+        If the scan cannot be used, or leaves no finite, varying image after preprocessing.
     ModelError
         If the image has other channels than the model takes.
     UsageError
         If `scan_id` cannot name a scan.
     """
     name = scan_ids([Path(path)])[0] if scan_id is None else check_scan_id(scan_id)
-    volume = read_nifti(path)
+    volume = read_volume(path)
     image, affine = model.preprocessing(volume)
     model.check_channels(image, volume.path)
     _check_image(image, volume.path)

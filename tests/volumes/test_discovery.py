@@ -76,7 +76,7 @@ def test_what_names_no_scan_is_returned_beside_the_rest(files):
     assert [str(e).removeprefix(f"{root}/").split(";")[0] for e in errors] == [
         "none: nothing there",
         "empty: an empty folder",
-        "text: a folder of 1 entries without NIfTI files",
+        "text: a folder of 1 entries without NIfTI or DICOM files",
     ]
 
 

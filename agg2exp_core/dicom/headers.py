@@ -1,0 +1,283 @@
+"""The header of a DICOM file, parsed at the edge: of who was scanned, what tells series apart is read."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.multival import MultiValue
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+
+from agg2exp_core.dicom.refusal import NotWantedError
+from agg2exp_core.errors import ScanError
+
+PREAMBLE_BYTES = 128
+MAGIC = b"DICM"
+
+_KEYWORDS = (
+    *("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "PatientAge", "PatientSex"),
+    *("SOPClassUID", "Modality", "ImageType", "BurnedInAnnotation"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType"),
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose image it is, and of which series; never shown.
+
+    Parameters
+    ----------
+    patient_id, study_uid, series_uid : str
+        As in the file, empty where it says none.
+    """
+
+    patient_id: str = field(repr=False)
+    study_uid: str = field(repr=False)
+    series_uid: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What one DICOM file says of its image; None or empty where it says nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    n_bytes : int
+        Its size.
+    identity : Identity
+        Whose image it is.
+    age, sex : str
+        Of the patient, as in the file.
+    transfer_syntax, sop_class : UID
+        How the pixels are coded, and what kind of object it is.
+    modality : str
+        ``CT``, for one.
+    image_type : tuple of str
+        ``("ORIGINAL", "PRIMARY", "AXIAL")``, for one.
+    burned_in : str
+        ``YES`` where the pixels themselves name somebody.
+    rows, columns, n_frames, n_samples, bits : int
+        Of the pixels: height, width, frames, values per pixel, bits per value.
+    photometric : str
+        ``MONOCHROME2`` where large values are bright.
+    position : tuple of 3 float, optional
+        Centre of the first pixel in mm, LPS.
+    orientation : tuple of 6 float, optional
+        Direction along a row, then down a column, LPS.
+    spacing_mm : tuple of 2 float, optional
+        Between rows, then between columns.
+    slope, intercept : float, optional
+        Intensity = slope * stored value + intercept.
+    rescale_type : str
+        The unit of that; empty means HU for CT.
+    """
+
+    path: Path
+    n_bytes: int
+    identity: Identity
+    age: str = field(repr=False)
+    sex: str = field(repr=False)
+    transfer_syntax: UID
+    sop_class: UID
+    modality: str
+    image_type: tuple[str, ...]
+    burned_in: str
+    rows: int
+    columns: int
+    n_frames: int
+    n_samples: int
+    bits: int
+    photometric: str
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing_mm: tuple[float, ...] | None
+    slope: float | None
+    intercept: float | None
+    rescale_type: str
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A file that is no part of a series.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    error : ScanError
+        Why it is left out: NotWantedError where it is no DICOM image, else what is wrong with it.
+    """
+
+    path: Path
+    error: ScanError
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a file begins as DICOM files do: a preamble, then ``DICM``."""
+    with path.open("rb") as stream:
+        return stream.read(PREAMBLE_BYTES + len(MAGIC))[PREAMBLE_BYTES:] == MAGIC
+
+
+def read_headers(paths: Iterable[Path]) -> tuple[list[Header], list[Stray]]:
+    """Read the headers of the DICOM files among others.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files of any kind.
+
+    Returns
+    -------
+    headers : list of Header
+        Of the DICOM files among them, in their order.
+    strays : list of Stray
+        All others, each with its reason.
+    """
+    headers: list[Header] = []
+    strays: list[Stray] = []
+    for path in paths:
+        try:
+            headers.append(_read_header(path))
+        except ScanError as error:
+            strays.append(Stray(path, error))
+    return headers, strays
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files directly in a folder, by name, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return all files of a folder tree, by path, without hidden ones."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Return whether DICOM files lie directly in a folder."""
+    return any(is_dicom(path) for path in files_in(folder))
+
+
+@contextmanager
+def parsing(path: Path) -> Iterator[None]:
+    """Turn whatever the parser of a damaged file raises into one error; its warnings would quote values.
+
+    Raises
+    ------
+    ScanError
+        If the body raises anything.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except ScanError:
+            raise
+        except Exception as error:
+            raise ScanError(
+                path,
+                got=f"a DICOM file that cannot be read ({type(error).__name__})",
+                allowed="a complete, readable DICOM file",
+                remedy="copy or export it again",
+            ) from error
+
+
+def _read_header(path: Path) -> Header:
+    with parsing(path):
+        if not is_dicom(path):
+            raise _no_image(path, "a file that does not begin as DICOM does")
+        meta = read_file_meta_info(path)
+        if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            raise _no_image(path, "a DICOM directory")
+        syntax = UID(meta.get("TransferSyntaxUID", ""))
+        _check_syntax(path, syntax)
+        dataset = dcmread(path, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
+        return Header(
+            path=path,
+            n_bytes=path.stat().st_size,
+            identity=Identity(*(_text(dataset, keyword) for keyword in _KEYWORDS[:3])),
+            age=_text(dataset, "PatientAge"),
+            sex=_text(dataset, "PatientSex"),
+            transfer_syntax=syntax,
+            sop_class=UID(_text(dataset, "SOPClassUID") or meta.get("MediaStorageSOPClassUID", "")),
+            modality=_text(dataset, "Modality"),
+            image_type=tuple(str(value) for value in _values(dataset, "ImageType")),
+            burned_in=_text(dataset, "BurnedInAnnotation"),
+            rows=_count(dataset, "Rows", 0),
+            columns=_count(dataset, "Columns", 0),
+            n_frames=_count(dataset, "NumberOfFrames", 1),
+            n_samples=_count(dataset, "SamplesPerPixel", 1),
+            bits=_count(dataset, "BitsAllocated", 0),
+            photometric=_text(dataset, "PhotometricInterpretation"),
+            position=_numbers(dataset, "ImagePositionPatient", 3),
+            orientation=_numbers(dataset, "ImageOrientationPatient", 6),
+            spacing_mm=_numbers(dataset, "PixelSpacing", 2),
+            slope=next(iter(_numbers(dataset, "RescaleSlope", 1) or ()), None),
+            intercept=next(iter(_numbers(dataset, "RescaleIntercept", 1) or ()), None),
+            rescale_type=_text(dataset, "RescaleType"),
+        )
+
+
+def _check_syntax(path: Path, syntax: UID) -> None:
+    """Refuse what cannot be decoded; a deflated data set may inflate to a thousand times its size."""
+    known = "uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000 pixels"
+    try:
+        decoder = None if syntax == DeflatedExplicitVRLittleEndian else get_decoder(syntax)
+    except NotImplementedError:
+        decoder = None
+    if decoder is None:
+        raise ScanError(
+            path,
+            got=f"the transfer syntax {syntax.name if syntax.is_transfer_syntax else 'of no known name'}",
+            allowed=known,
+            remedy="send the series in another transfer syntax, for instance Explicit VR Little Endian",
+        )
+    if not decoder.is_available:
+        raise ScanError(
+            path,
+            got=f"the transfer syntax {syntax.name}, for which no decoder is installed",
+            allowed=known,
+            remedy="install the decoders: pip install agg2exp[dicom]",
+        )
+
+
+def _no_image(path: Path, got: str) -> NotWantedError:
+    return NotWantedError(path, got=got, allowed="DICOM images", remedy="it is passed over")
+
+
+def _values(dataset: FileDataset, keyword: str) -> list[Any]:
+    value = dataset.get(keyword)
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, MultiValue | list) else [value]
+
+
+def _text(dataset: FileDataset, keyword: str) -> str:
+    return "\\".join(str(value) for value in _values(dataset, keyword)).strip()
+
+
+def _count(dataset: FileDataset, keyword: str, default: int) -> int:
+    values = _values(dataset, keyword)
+    return int(values[0]) if values else default
+
+
+def _numbers(dataset: FileDataset, keyword: str, n: int) -> tuple[float, ...] | None:
+    values = tuple(float(value) for value in _values(dataset, keyword))
+    return values if len(values) == n and all(map(math.isfinite, values)) else None

@@ -1,0 +1,114 @@
+"""Read a scan, whichever way it lies there: a NIfTI file, or a folder with a DICOM series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from agg2exp_core.dicom import (
+    NotWantedError,
+    Rules,
+    Stack,
+    Stray,
+    files_below,
+    files_in,
+    group,
+    holds_dicom,
+    read_headers,
+    read_hu,
+    stack,
+)
+from agg2exp_core.errors import ScanError
+from agg2exp_core.types import Volume
+from agg2exp_core.volumes.memory import require_memory
+from agg2exp_core.volumes.nifti import content_hash, read_nifti, refuse_constant
+
+_MOST_NAMED = 3
+"""Files or series that one message names."""
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read a scan.
+
+    Parameters
+    ----------
+    path : str or Path
+        A NIfTI file, or a folder that holds the files of one usable CT series in DICOM, or, if there is no
+        DICOM in it, whose tree does. Localizers, derived series, and what is no DICOM may lie beside it.
+
+    Returns
+    -------
+    Volume
+        Float32 values ``[X, Y, Z]``; for DICOM the axes are columns, rows and slices, in Hounsfield units.
+
+    Raises
+    ------
+    ScanError
+        As `read_nifti` and `read_series` do.
+    """
+    path = Path(path)
+    return read_series(path) if path.is_dir() else read_nifti(path)
+
+
+def read_series(folder: Path, rules: Rules | None = None) -> Volume:
+    """Read the one usable series of a folder tree.
+
+    Parameters
+    ----------
+    folder : Path
+        DICOM files in it or, if there are none, at any depth.
+    rules : Rules, optional
+        Which series are usable.
+
+    Raises
+    ------
+    ScanError
+        If no series or more than one is usable, or its slices cannot be read or span no grid.
+    """
+    headers, strays = read_headers(files_in(folder) if holds_dicom(folder) else files_below(folder))
+    for stray in strays:
+        if not isinstance(stray.error, NotWantedError):
+            raise stray.error
+    usable: list[Stack] = []
+    refusals: list[NotWantedError] = []
+    for series in group(headers):
+        try:
+            usable.append(stack(series, rules or Rules()))
+        except NotWantedError as refusal:
+            refusals.append(refusal)
+    if len(usable) != 1:
+        raise _not_one(folder, usable, refusals, strays)
+    return volume_of(usable[0], str(folder))
+
+
+def volume_of(slices: Stack, where: str) -> Volume:
+    """Read the voxels of a stack.
+
+    Raises
+    ------
+    ScanError
+        If they cannot be decoded, do not fit in memory, or are all the same.
+    """
+    sizes = " x ".join(map(str, slices.grid.shape))
+    require_memory(where, 6.0 * np.prod(slices.grid.shape), f"a series of {sizes} voxels")
+    values = read_hu(slices).astype(np.float32, copy=False)
+    refuse_constant(values, where)
+    return Volume(values, slices.grid, content_hash(values, slices.grid), where)
+
+
+def _not_one(
+    folder: Path, usable: Sequence[Stack], refusals: Sequence[ScanError], strays: Sequence[Stray]
+) -> ScanError:
+    if usable:
+        sizes = ", ".join(" x ".join(map(str, slices.grid.shape)) for slices in usable[:_MOST_NAMED])
+        got, remedy = f"{len(usable)} usable series ({sizes})", "name the folder of one of them"
+    elif refusals:
+        reasons = ", ".join(f"{refusal.got} (not {refusal.allowed})" for refusal in refusals[:_MOST_NAMED])
+        got, remedy = f"{len(refusals)} DICOM series, none usable: {reasons}", "export another series"
+    else:
+        names = ", ".join(stray.path.name for stray in strays[:_MOST_NAMED])
+        got = f"a folder of {len(strays)} files without DICOM ({names})" if strays else "an empty folder"
+        remedy = "check the path for a typo"
+    return ScanError(folder, got=got, allowed="one CT series with its slices", remedy=remedy)
