@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
@@ -177,15 +179,18 @@ def holds_dicom(folder: Path) -> bool:
 
 @contextmanager
 def parsing(path: Path) -> Iterator[None]:
-    """Turn whatever the parser of a damaged file raises into one error; its warnings would quote values.
+    """Turn whatever the parser of a damaged file raises into one error; what it warns of would quote values.
 
     Raises
     ------
     ScanError
         If the body raises anything.
     """
-    with warnings.catch_warnings():
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")
+        logger.setLevel(logging.CRITICAL + 1)
         try:
             yield
         except ScanError:
@@ -197,10 +202,12 @@ def parsing(path: Path) -> Iterator[None]:
                 allowed="a complete, readable DICOM file",
                 remedy="copy or export it again",
             ) from error
+        finally:
+            logger.setLevel(level)
 
 
 def _read_header(path: Path) -> Header:
-    with parsing(path):
+    with parsing(path), path.open("rb") as stream:
         if not is_dicom(path):
             raise _no_image(path, "a file that does not begin as DICOM does")
         meta = read_file_meta_info(path)
@@ -208,7 +215,15 @@ def _read_header(path: Path) -> Header:
             raise _no_image(path, "a DICOM directory")
         syntax = UID(meta.get("TransferSyntaxUID", ""))
         _check_syntax(path, syntax)
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
+        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
+        sop_class = UID(meta.get("MediaStorageSOPClassUID") or _text(dataset, "SOPClassUID"))
+        if sop_class.keyword.endswith("ImageStorage") and not stream.read(1):
+            raise ScanError(
+                path,
+                got="a file that ends before its pixels",
+                allowed="a complete DICOM file",
+                remedy="it is truncated: copy or export it again",
+            )
         return Header(
             path=path,
             n_bytes=path.stat().st_size,
@@ -216,7 +231,7 @@ def _read_header(path: Path) -> Header:
             age=_text(dataset, "PatientAge"),
             sex=_text(dataset, "PatientSex"),
             transfer_syntax=syntax,
-            sop_class=UID(_text(dataset, "SOPClassUID") or meta.get("MediaStorageSOPClassUID", "")),
+            sop_class=sop_class,
             modality=_text(dataset, "Modality"),
             image_type=tuple(str(value) for value in _values(dataset, "ImageType")),
             burned_in=_text(dataset, "BurnedInAnnotation"),
