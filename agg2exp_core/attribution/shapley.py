@@ -134,3 +134,7 @@ class ShapleySemantic(SemanticPlayers, WindowLocalShapley):
     """Window-local Shapley values of the predicted classes; see `WindowLocalShapley`."""
 
     name: ClassVar[str] = "shapley_semantic"
+
+    def _at_most(self, n_players: int) -> int:
+        """Return the most for any number of players up to this: fewer may cost more, being solved exactly."""
+        return max(super()._at_most(k) for k in range(n_players + 1))

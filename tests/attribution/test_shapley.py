@@ -225,6 +225,8 @@ def test_the_paper_sized_plan():
     many = make_method("kernelshap_cubes", {"n_cubes": 512, "n_samples": 2048})
     assert many.passes(geometry).forward == 64 * 2050
     assert make_method("shapley_semantic").passes(geometry).forward == 64 * 1026
+    exact = make_method("shapley_semantic", {"max_exact_players": 13})
+    assert exact.passes(geometry).forward == 64 * 8192  # of windows that hold 13 of the 17 classes
 
 
 METHODS = [
