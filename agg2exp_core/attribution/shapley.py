@@ -137,4 +137,5 @@ class ShapleySemantic(SemanticPlayers, WindowLocalShapley):
 
     def _at_most(self, n_players: int) -> int:
         """Return the most for any number of players up to this: fewer may cost more, being solved exactly."""
-        return max(super()._at_most(k) for k in range(n_players + 1))
+        cost = super()._at_most
+        return max(cost(k) for k in range(n_players + 1))
