@@ -104,14 +104,18 @@ def print_benchmark_plan(checked: Plan, settings: BenchmarkSettings) -> int:
         geometries.append(
             Geometry(Tiling(model.windows, shape), model.n_channels, model.n_classes, n_explained)
         )
+    beside = [m.attribution_method for m in settings.explained if m not in settings.methods]
     for method in methods:
         _line(table, method.name, _sum(geometries, [method], []), cost)
+    for method in beside:
+        _line(table, f"{method.name}, the yardstick", _sum(geometries, [method], []), cost)
     for metric in metrics:
         alone = _sum(geometries, methods, [metric])
         without = _sum(geometries, methods, [])
         extra = Passes(alone.forward - without.forward, alone.backward - without.backward)
         _line(table, metric.name, extra, cost)
-    _line(table, "all", _sum(geometries, methods, metrics), cost)
+    total = _sum(geometries, methods, metrics).plus(_sum(geometries, beside, []))
+    _line(table, "all", total, cost)
     procedure = Passes(0)
     for geometry in geometries:
         procedure = procedure.plus(procedure_passes(geometry, methods, metrics))

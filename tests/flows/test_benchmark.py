@@ -126,6 +126,7 @@ def test_the_plan_names_every_method_and_metric_and_writes_nothing(folder, tmp_p
     assert run(benchmark(folder, tmp_path / "store", "--plan")) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in METHODS + METRICS)
+    assert "shapley_semantic, the yardstick" in said
     assert "the published procedure" in said
     assert not (tmp_path / "store").exists()
 
