@@ -7,8 +7,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterState
@@ -18,6 +20,7 @@ from agg2exp_core import open_store
 from deployments.applying import apply
 from deployments.catalogue import catalogue, schedule_of
 from flows.explain import explain
+from tasks.choices import BenchmarkSettings, benchmark_of
 from tasks.settings import ExplainSettings, ScanJob
 from tests.flows.cohort import arrays, write_model, write_scan
 from tests.flows.conftest import prefect_server  # noqa: F401
@@ -61,6 +64,11 @@ def test_deploying_twice_changes_nothing(tmp_path):
     assert queue.priority == 1
 
 
+def benchmarked(folder: Path) -> BenchmarkSettings:
+    base = ExplainSettings(store=str(folder / "far"), model=str(folder / "model"), device="cpu")
+    return benchmark_of(base, ["vanilla_gradient"], ["complexity", "roi_faithfulness"])
+
+
 def kill_one(flow_name: str) -> list[int]:
     """Kill the process of a run of a flow that is at work, as a machine that goes down would."""
     with get_client(sync_client=True) as client:
@@ -89,6 +97,12 @@ def test_a_batch_on_two_workers_one_run_killed_equals_one_process(tmp_path):
                 if not killed:
                     killed += kill_one("explain-part")
                 run = client.read_flow_run(run.id)
+        judged = run_deployment(
+            "benchmark-batch/benchmark",
+            parameters={"scans": [str(tmp_path / "scans")], "settings": asdict(benchmarked(tmp_path))},
+            timeout=150,
+            as_subflow=False,
+        )
     assert run.state.is_completed(), run.state
     assert run.state.message == "3 of 4 scans explained"
     far = open_store(str(tmp_path / "far"))
@@ -96,6 +110,12 @@ def test_a_batch_on_two_workers_one_run_killed_equals_one_process(tmp_path):
     assert len(killed) == 1
 
     jobs = [ScanJob(f"s{seed}", str(tmp_path / "scans" / f"s{seed}.nii.gz")) for seed in range(3)]
+    assert judged.state.is_completed(), judged.state
+    assert judged.state.message == "3 of 4 scans benchmarked"
+    scores = pd.read_parquet(tmp_path / "far" / "benchmark.parquet")
+    assert set(scores["scan"]) == {"s0", "s1", "s2"}
+    assert set(scores["metric"]) == {"complexity", "roi_faithfulness"}
+
     near = ExplainSettings(
         store=str(tmp_path / "near"),
         model=str(tmp_path / "model"),
