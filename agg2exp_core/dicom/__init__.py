@@ -13,13 +13,15 @@ from agg2exp_core.dicom.headers import (
     is_dicom,
     read_headers,
 )
-from agg2exp_core.dicom.identity import IdentityKey, age_band, kept_metadata
+from agg2exp_core.dicom.identity import KEPT, IdentityKey, age_band, kept_metadata
 from agg2exp_core.dicom.pixels import read_hu
+from agg2exp_core.dicom.quiet import quiet
 from agg2exp_core.dicom.refusal import NotWantedError
 from agg2exp_core.dicom.series import Rules, Series, group
 from agg2exp_core.dicom.stack import Stack, stack
 
 __all__ = [
+    "KEPT",
     "Header",
     "Identity",
     "IdentityKey",
@@ -35,6 +37,7 @@ __all__ = [
     "holds_dicom",
     "is_dicom",
     "kept_metadata",
+    "quiet",
     "read_headers",
     "read_hu",
     "stack",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
-from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from agg2exp_core.dicom.quiet import quiet
 from agg2exp_core.dicom.refusal import NotWantedError
 from agg2exp_core.errors import ScanError
 
@@ -179,18 +177,14 @@ def holds_dicom(folder: Path) -> bool:
 
 @contextmanager
 def parsing(path: Path) -> Iterator[None]:
-    """Turn whatever the parser of a damaged file raises into one error; what it warns of would quote values.
+    """Turn whatever the parser of a damaged file raises into one error.
 
     Raises
     ------
     ScanError
         If the body raises anything.
     """
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    with warnings.catch_warnings(), disable_value_validation():
-        warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL + 1)
+    with quiet():
         try:
             yield
         except ScanError:
@@ -202,8 +196,6 @@ def parsing(path: Path) -> Iterator[None]:
                 allowed="a complete, readable DICOM file",
                 remedy="copy or export it again",
             ) from error
-        finally:
-            logger.setLevel(level)
 
 
 def _read_header(path: Path) -> Header:

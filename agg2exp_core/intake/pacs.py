@@ -1,0 +1,113 @@
+"""A PACS over DICOMweb: series found by QIDO-RS, fetched by WADO-RS."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import requests
+from dicomweb_client import DICOMwebClient
+from pydicom.dataset import Dataset
+
+from agg2exp_core.dicom import quiet
+from agg2exp_core.errors import UsageError
+
+USER_VARIABLE, PASSWORD_VARIABLE = "AGG2EXP_PACS_USER", "AGG2EXP_PACS_PASSWORD"
+
+_ANY_SYNTAX = (("application/dicom", "*"),)
+_TIMEOUT_S = 60.0
+_COUNT = "NumberOfSeriesRelatedInstances"
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which series of a PACS.
+
+    Parameters
+    ----------
+    since, until : date
+        First and last day of the studies.
+    modality : str
+        Of the series.
+    body_part : str, optional
+        As the scanner names it: CHEST, for one.
+    """
+
+    since: date
+    until: date
+    modality: str = "CT"
+    body_part: str | None = None
+
+
+class PacsSource:
+    """The series of a PACS that a query finds.
+
+    Parameters
+    ----------
+    url : str
+        Root of the DICOMweb service. User and password, where it asks for them, are in the environment.
+    query : Query
+        Which series.
+
+    Raises
+    ------
+    UsageError
+        If the address holds a password, which would be recorded with it.
+    """
+
+    def __init__(self, url: str, query: Query) -> None:
+        if re.match(r"https?://[^/]*@", url):
+            raise UsageError(
+                "SOURCE",
+                got="an address with a user in it",
+                allowed="an address alone",
+                remedy=f"set {USER_VARIABLE} and {PASSWORD_VARIABLE}",
+            )
+        session = requests.Session()
+        if USER_VARIABLE in os.environ:
+            session.auth = (os.environ[USER_VARIABLE], os.environ.get(PASSWORD_VARIABLE, ""))
+        self._client = DICOMwebClient(url, session=session, timeout=_TIMEOUT_S)
+        self._query = query
+
+    def listing(self) -> dict[str, str]:
+        """Return the number of instances of each series."""
+        days = f"{self._query.since:%Y%m%d}-{self._query.until:%Y%m%d}"
+        with quiet():
+            studies = self._client.search_for_studies(
+                search_filters={"StudyDate": days, "ModalitiesInStudy": self._query.modality},
+                get_remaining=True,
+            )
+            found = {}
+            for study in map(Dataset.from_json, studies):
+                for series in self._series(study.StudyInstanceUID):
+                    unit = f"{study.StudyInstanceUID}/{series.SeriesInstanceUID}"
+                    found[unit] = str(series.get(_COUNT, "unknown"))
+            return found
+
+    @contextmanager
+    def fetch(self, unit: str) -> Iterator[list[Path]]:
+        """Have the instances of a series, under names of ours."""
+        study_uid, series_uid = unit.split("/")
+        with tempfile.TemporaryDirectory() as folder:
+            paths: list[Path] = []
+            with quiet():
+                for dataset in self._client.iter_series(study_uid, series_uid, media_types=_ANY_SYNTAX):
+                    paths.append(Path(folder, f"{len(paths):06d}.dcm"))
+                    dataset.save_as(paths[-1])
+            yield paths
+
+    def _series(self, study_uid: str) -> Iterator[Any]:
+        filters = {"Modality": self._query.modality}
+        if self._query.body_part is not None:
+            filters["BodyPartExamined"] = self._query.body_part
+        for found in self._client.search_for_series(
+            study_uid, search_filters=filters, fields=[_COUNT], get_remaining=True
+        ):
+            yield Dataset.from_json(found)
