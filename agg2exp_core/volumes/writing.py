@@ -89,5 +89,6 @@ def _stored_type(values: NDArray[Any]) -> np.dtype[Any]:
     if values.dtype.kind == "b":
         return np.dtype(np.uint8)
     if values.dtype.kind in "iu":
-        return np.result_type(*(np.min_scalar_type(int(v)) for v in (values.min(), values.max())))
+        low, high = int(values.min()), int(values.max())
+        return np.min_scalar_type(high if low >= 0 else min(low, -high - 1))
     return np.dtype(np.float32)
