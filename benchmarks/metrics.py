@@ -77,19 +77,21 @@ def measured(clean: Clean) -> Iterator[tuple[Tally, list[float]]]:
 def run(study: Study, clean: Clean, methods: Sequence[Method], metrics: Sequence[Metric]) -> None:
     """Attribute all classes by each method, and judge each by each metric, as the flow does."""
     shared = {m.name: p.falls(clean, 0, p.most(17)) for m in metrics if (p := m.perturbations) is not None}
-    matrices = {}
+    matrices, infos = {}, {}
     for method in methods:
         items = list(attribute(clean.model, clean.scan, method, prediction=clean.prediction))
         found = {item.class_name: item.values for item in items}
         matrices[method.name] = local_importance(items, clean.prediction)
-        exact = matrices.get("shapley_semantic", matrices[method.name])
+        infos[method.name] = {item.class_name: item.info for item in items}
+        yardstick = "shapley_semantic" if "shapley_semantic" in matrices else method.name
         subject = Subject(
             clean,
             method,
             tuple(found),
             found.__getitem__,
             lambda name=method.name: matrices[name],
-            lambda exact=exact: exact,
+            lambda name=yardstick: matrices[name],
+            infos[yardstick].__getitem__,
         )
         for metric in metrics:
             metric.scores(subject, lambda n, name=metric.name: shared[name][:n])

@@ -24,7 +24,7 @@ from tasks.resources import model_of, store_of
 from tasks.retrying import RETRYING
 from tasks.settings import ExplainSettings
 
-SCORES_VERSION = 1
+SCORES_VERSION = 2
 """Raised when the meaning of a score changes, so that old ones are made anew."""
 
 
@@ -119,6 +119,7 @@ def evaluate(
         partial(there.attribution, label),
         partial(matrix, label),
         partial(matrix, yardstick.result_label),
+        lambda name: there.units(yardstick.result_label)[name].info,
     )
     perturbations = metric.perturbations
     falls = _falls(clean, store, perturbations) if perturbations else _no_falls

@@ -12,7 +12,15 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from agg2exp_core.figures import to_png, to_svg
 from agg2exp_core.figures.benchmark import benchmark_figure
-from agg2exp_core.metrics.table import COLUMNS, by_class, summarise, to_latex, to_markdown, wide
+from agg2exp_core.metrics.table import (
+    COLUMNS,
+    by_class,
+    summarise,
+    to_latex,
+    to_markdown,
+    wide,
+    yardstick_note,
+)
 from agg2exp_core.store import Store
 from agg2exp_core.store.evaluations import Evaluations
 from tasks.resources import store_of
@@ -48,7 +56,7 @@ def tabulate(uri: str) -> int:
     store.write_file("benchmark.parquet", buffer.getvalue())
     summary = summarise(scores)
     table = wide(summary)
-    markdown = to_markdown(table)
+    markdown = "\n".join(filter(None, [to_markdown(table), yardstick_note(scores)]))
     figure = benchmark_figure(summary)
     for name, content in {
         "table1.md": markdown.encode(),

@@ -81,6 +81,8 @@ class Subject:
         The local matrix of these attributions.
     exact_matrix : callable
         The local matrix of the yardstick, `shapley_semantic`.
+    exact_info : callable
+        From a class to what the yardstick says about it: which share was solved exactly, and its error.
     """
 
     clean: Clean
@@ -89,6 +91,7 @@ class Subject:
     attribution: Callable[[str], Any]
     matrix: Callable[[], xr.Dataset]
     exact_matrix: Callable[[], xr.Dataset]
+    exact_info: Callable[[str], Mapping[str, Any]]
 
 
 class Perturbations(Protocol):

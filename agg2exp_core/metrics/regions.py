@@ -110,6 +110,10 @@ class RoiFaithfulness:
         return Passes(0)
 
 
+YARDSTICK_DETAILS = ("exact_mass_share", "relative_standard_error")
+"""What `RoiDistance` tells of the matrix that it measures against."""
+
+
 @dataclass(frozen=True)
 class RoiDistance:
     """Total variation between a row of the matrix and that of the exact Shapley values of regions.
@@ -133,7 +137,10 @@ class RoiDistance:
         names = subject.clean.prediction.class_names
         ours, exact = subject.matrix()["mass"], subject.exact_matrix()["mass"]
         return {
-            a: Score(total_variation(*(of_classes(m, a, names) for m in (ours, exact))))
+            a: Score(
+                total_variation(*(of_classes(m, a, names) for m in (ours, exact))),
+                details={name: subject.exact_info(a)[name] for name in YARDSTICK_DETAILS},
+            )
             for a in subject.classes
         }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import operator
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from agg2exp_core.metrics.regions import YARDSTICK_DETAILS, RoiDistance
 from agg2exp_core.metrics.registry import METRICS
 
 COLUMNS = (
@@ -94,6 +97,19 @@ def _row(cells: Sequence[str], arrows: Mapping[str, str]) -> str:
     for arrow, command in arrows.items():
         text = text.replace(arrow, command)
     return text + r" \\"
+
+
+def yardstick_note(scores: pd.DataFrame) -> str:
+    """Return how exact the matrix was that `roi_distance` measures against; empty without that metric."""
+    told = scores.loc[scores["metric"] == RoiDistance.name, "details"].map(json.loads)
+    if told.empty:
+        return ""
+    shares, errors = (told.map(operator.itemgetter(name)).astype(float) for name in YARDSTICK_DETAILS)
+    return (
+        f"roi_distance: of the yardstick's mass {shares.mean():.3g} was solved exactly "
+        f"(of one class and scan at least {shares.min():.3g}); "
+        f"relative standard error at most {errors.max():.2g}.\n"
+    )
 
 
 def by_class(scores: pd.DataFrame) -> pd.DataFrame:

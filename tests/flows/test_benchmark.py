@@ -69,6 +69,7 @@ def test_every_scan_class_method_and_metric_has_a_score(store):
     assert recipes["faithfulness"]["mask"] == "fixed"
     table = (store / "benchmark" / "table1.md").read_text()
     assert all(name in table for name in METRICS + METHODS)
+    assert "of the yardstick's mass 1 was solved exactly" in table
     for name in ("table1.csv", "table1.tex", "table1.png", "table1.svg", "by_class.csv"):
         assert (store / "benchmark" / name).stat().st_size > 100
 

@@ -1,5 +1,5 @@
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -40,7 +40,13 @@ def make_subject(clean, name="vanilla_gradient", **params):
 
     exact = make_method("shapley_semantic", {"max_exact_players": 13})
     return Subject(
-        clean, method, tuple(found), found.get, lambda: matrix_of(method), lambda: matrix_of(exact)
+        clean,
+        method,
+        tuple(found),
+        found.get,
+        lambda: matrix_of(method),
+        lambda: matrix_of(exact),
+        lambda name: {"exact_mass_share": 1.0, "relative_standard_error": 0.0},
     )
 
 
@@ -185,6 +191,8 @@ def test_the_exact_matrix_is_at_distance_zero_and_others_are_not():
     assert all(s.value == pytest.approx(0, abs=1e-12) for s in metric.scores(exact, lambda n: None).values())
     gradient = metric.scores(make_subject(clean), lambda n: None)
     assert all(0 < score.value < 1 for score in gradient.values())
+    told = {"exact_mass_share": 1.0, "relative_standard_error": 0.0}
+    assert all(score.details == told for score in gradient.values())
 
 
 def test_roi_faithfulness_of_the_falls_themselves_is_one():
@@ -195,9 +203,7 @@ def test_roi_faithfulness_of_the_falls_themselves_is_one():
     matrix = subject.matrix()
     for name in ("mass", "signed"):
         matrix[name].loc[{"roi": list(CLASS_NAMES)}] = np.abs(falls.T) if name == "mass" else falls.T
-    told = Subject(
-        clean, subject.method, subject.classes, subject.attribution, lambda: matrix, lambda: matrix
-    )
+    told = replace(subject, matrix=lambda: matrix)
     for score in metric.scores(told, lambda n: falls).values():
         assert score.value == pytest.approx(1)
         assert score.details["signed_pearson"] == pytest.approx(1)

@@ -1,9 +1,11 @@
+import json
+
 import pandas as pd
 import pytest
 
 from agg2exp_core.figures import to_png
 from agg2exp_core.figures.benchmark import benchmark_figure
-from agg2exp_core.metrics.table import by_class, summarise, to_latex, to_markdown, wide
+from agg2exp_core.metrics.table import by_class, summarise, to_latex, to_markdown, wide, yardstick_note
 
 
 @pytest.fixture
@@ -21,6 +23,7 @@ def scores():
     ]
     frame = pd.DataFrame(rows, columns=["scan", "class", "label", "metric", "value"])
     frame["method"] = frame["label"].map({"sg": "smoothgrad", "vg": "vanilla_gradient"})
+    frame["details"] = "{}"
     frame["direction"] = frame["metric"].map({"faithfulness": "higher", "complexity": "lower"})
     return frame
 
@@ -52,6 +55,16 @@ def test_a_method_that_was_run_in_two_ways_has_a_row_for_each(scores):
     scores["method"] = "smoothgrad"
     assert list(wide(summarise(scores)).index) == ["vg", "sg"]
     assert by_class(scores).index.get_level_values("method").unique().tolist() == ["vg", "sg"]
+
+
+def test_the_note_says_how_exact_the_yardstick_was(scores):
+    assert yardstick_note(scores) == ""
+    scores["metric"] = "roi_distance"
+    told = [{"exact_mass_share": 0.5 + n / 20, "relative_standard_error": n / 100} for n in range(8)]
+    scores["details"] = [json.dumps(info) for info in told]
+    assert yardstick_note(scores).startswith("roi_distance: of the yardstick's mass 0.675 was solved exactly")
+    assert "at least 0.5)" in yardstick_note(scores)
+    assert "at most 0.07." in yardstick_note(scores)
 
 
 def test_classes_apart(scores):
