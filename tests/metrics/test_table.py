@@ -60,11 +60,11 @@ def test_a_method_that_was_run_in_two_ways_has_a_row_for_each(scores):
 def test_the_note_says_how_exact_the_yardstick_was(scores):
     assert yardstick_note(scores) == ""
     scores["metric"] = "roi_distance"
-    told = [{"exact_mass_share": 0.5 + n / 20, "relative_standard_error": n / 100} for n in range(8)]
+    told = [{"exact_mass_share": 0.5 + n / 40, "relative_standard_error": n / 100} for n in range(16)]
     scores["details"] = [json.dumps(info) for info in told]
-    assert yardstick_note(scores).startswith("roi_distance: of the yardstick's mass 0.675 was solved exactly")
+    assert yardstick_note(scores).startswith("roi_distance: of the yardstick's mass 0.688 was solved exactly")
     assert "at least 0.5)" in yardstick_note(scores)
-    assert "at most 0.07." in yardstick_note(scores)
+    assert "at most 0.15." in yardstick_note(scores)
 
 
 def test_classes_apart(scores):
