@@ -19,7 +19,11 @@ from agg2exp_core.volumes.discovery import EXTENSIONS
 LOOSE = "."
 """The unit of the files that lie at the top and are no NIfTI: a flat export of DICOM files."""
 
-_NOTHING_CACHED = {"skip_instance_cache": True, "use_listings_cache": False}
+_S3_CONFIG = {
+    "connect_timeout": 3,
+    "read_timeout": 60,
+    "retries": {"total_max_attempts": 3, "mode": "standard"},
+}
 
 
 class Source(Protocol):
@@ -89,7 +93,9 @@ class S3Source:
 
     def __init__(self, uri: str) -> None:
         self._prefix = uri.removeprefix("s3://").strip("/")
-        self._files = s3fs.S3FileSystem(**_NOTHING_CACHED)
+        self._files = s3fs.S3FileSystem(
+            skip_instance_cache=True, use_listings_cache=False, config_kwargs=_S3_CONFIG
+        )
 
     def listing(self) -> dict[str, str]:
         """Return sizes and entity tags of the objects of each unit."""
