@@ -108,7 +108,8 @@ def test_nobody_is_named_anywhere(tmp_path):
     def odd(z, dataset):
         plant(z, dataset)
         with quiet():
-            dataset.Modality = MARKER
+            dataset.Modality = dataset.StudyInstanceUID = MARKER
+            dataset.PatientID = MARKER * 10
         dataset.file_meta.SourceApplicationEntityTitle = MARKER
 
     write_series(drop / f"{MARKER}^John", change=gap)
