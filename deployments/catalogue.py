@@ -14,12 +14,20 @@ from pydantic import ValidationError
 from agg2exp_core.attribution import METHODS
 from agg2exp_core.errors import UsageError
 from agg2exp_core.metrics import METRICS
-from flows.batch import BENCHMARK_PART, PART, benchmark_batch, benchmark_part, explain_batch, explain_part
+from flows.batch import (
+    BENCHMARK_PART,
+    PART,
+    PARTS_POOL,
+    benchmark_batch,
+    benchmark_part,
+    explain_batch,
+    explain_part,
+)
 from tasks.choices import benchmark_of
 from tasks.settings import ExplainSettings
 
 POOLS: Mapping[str, str] = {
-    "gpu": "One worker a device, one run at a time: attributions.",
+    PARTS_POOL: "One worker a device, one run at a time: attributions.",
     "cpu": "Batches that fan out, reductions.",
 }
 """Work pools and what runs on them."""
@@ -89,7 +97,7 @@ def catalogue(
         explain_part.to_deployment(
             PART,
             description="Explain some scans on one device; sent by the batches.",
-            work_pool_name="gpu",
+            work_pool_name=PARTS_POOL,
             work_queue_name="nightly",
             tags=[TAG],
             entrypoint_type=module,
@@ -117,7 +125,7 @@ def catalogue(
         benchmark_part.to_deployment(
             BENCHMARK_PART,
             description="Benchmark methods on some scans on one device; sent by the batches.",
-            work_pool_name="gpu",
+            work_pool_name=PARTS_POOL,
             work_queue_name="backfill",
             tags=[TAG],
             entrypoint_type=module,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
@@ -14,12 +15,17 @@ from flows.benchmark import benchmark_each, register_all
 from flows.checks import claim_store, plan
 from flows.explain import explain_each, record_rejected
 from flows.fan_out import fan_out, reported
+from flows.parts import by_class, by_scan, merged, n_online
 from tasks.choices import BenchmarkSettings
 from tasks.cohort import reduce_cohort
+from tasks.importance import reduce_scan
 from tasks.publish import publish
 from tasks.resources import store_of
 from tasks.settings import ExplainSettings, RunSummary, ScanJob, ScanOutcome
 from tasks.tabulate import tabulate
+
+PARTS_POOL = "gpu"
+"""The pool whose workers take the parts."""
 
 PART = "explain-part"
 """The deployment that explains some scans on one device."""
@@ -41,6 +47,8 @@ def explain_batch(
     """Explain files and folders of scans on all workers of the pool, then the matrices of the cohort.
 
     What is in the store already is kept, so that a schedule over a growing folder explains what is new.
+    While workers would be idle, since there are fewer scans than workers, a scan goes to several of them by
+    groups of its classes.
 
     Parameters
     ----------
@@ -57,8 +65,17 @@ def explain_batch(
     claim_store(checked)
     store = store_of(settings.store)
     outcomes = record_rejected(store, checked.rejected)
-    outcomes += fan_out(PART, checked.jobs, scans_per_run, asdict(settings), queue)
-    _record_lost(store, outcomes, "explain")
+    parts = by_scan(checked.jobs, scans_per_run, asdict(settings))
+    with get_client(sync_client=True) as client:
+        n_workers = n_online(client, PARTS_POOL)
+    if len(parts) < n_workers:
+        parts = by_class(checked.jobs, settings, n_workers)
+    outcomes += merged(fan_out(PART, parts, queue))
+    _record(store, outcomes, "explain")
+    if len(parts) > len(checked.jobs):
+        for outcome in outcomes:
+            if outcome.status == "done":  # each of its parts has written the rows that it saw
+                reduce_scan(settings.store, outcome.scan_id, settings.result_label)
     n_cohort = reduce_cohort(settings.store, settings.result_label)
     summary = RunSummary(settings.store, settings.result_label, outcomes, n_cohort)
     publish(summary)
@@ -96,15 +113,16 @@ def benchmark_batch(
     store = store_of(first.store)
     register_all(store, settings)
     outcomes = record_rejected(store, checked.rejected)
-    outcomes += fan_out(BENCHMARK_PART, checked.jobs, scans_per_run, asdict(settings), queue)
-    _record_lost(store, outcomes, "benchmark")
+    outcomes += fan_out(BENCHMARK_PART, by_scan(checked.jobs, scans_per_run, asdict(settings)), queue)
+    _record(store, outcomes, "benchmark")
     tabulate(first.store)
     return _ended(RunSummary(first.store, "benchmark", outcomes, n_cohort=0), "benchmarked")
 
 
-def _record_lost(store: Store, outcomes: Sequence[ScanOutcome], stage: str) -> None:
+def _record(store: Store, outcomes: Sequence[ScanOutcome], stage: str) -> None:
+    """Record what no run could: those of lost runs, and a scan of which one part of several failed."""
     for outcome in outcomes:
-        if outcome.status == "lost":
+        if outcome.status in ("lost", "failed"):
             store.record_failure(outcome.scan_id, stage, outcome.reason)
 
 

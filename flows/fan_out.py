@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -16,7 +15,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.states import Completed, Failed
 
-from tasks.settings import ScanJob, ScanOutcome
+from flows.parts import Part
+from tasks.settings import ScanOutcome
 
 POLL_S = 2.0
 """Between two questions to the server about the runs that are under way."""
@@ -36,10 +36,8 @@ def reported(outcomes: Sequence[ScanOutcome]) -> State[None]:
     return Completed(message=message)
 
 
-def fan_out(
-    deployment: str, scans: Sequence[ScanJob], scans_per_run: int, settings: dict[str, Any], queue: str
-) -> list[ScanOutcome]:
-    """Run a deployment on all scans, some to a run; a run that crashed is sent again.
+def fan_out(deployment: str, parts: Sequence[Part], queue: str) -> list[ScanOutcome]:
+    """Run a deployment on each part; a run that crashed is sent again.
 
     The server is asked about the runs that are under way alone.
 
@@ -47,22 +45,17 @@ def fan_out(
     ----------
     deployment : str
         Name of the deployment, which is its flow's name as well; it takes ``scans`` and ``settings``.
-    scans : sequence of ScanJob
-        All scans.
-    scans_per_run : int
-        Scans of one run.
-    settings : dict
-        What the deployment takes beside them.
+    parts : sequence of Part
+        What each run is given.
     queue : str
         Work queue of its pool.
 
     Returns
     -------
     list of ScanOutcome
-        How they fared, in their order.
+        How the scans of each part fared, in their order.
     """
-    parts = [scans[i : i + scans_per_run] for i in range(0, len(scans), scans_per_run)]
-    under_way = {_submit(deployment, part, settings, queue): (n, 1) for n, part in enumerate(parts)}
+    under_way = {_submit(deployment, part, queue): (n, 1) for n, part in enumerate(parts)}
     outcomes: dict[int, list[ScanOutcome]] = {}
     log = get_run_logger()
     with get_client(sync_client=True) as client:
@@ -72,7 +65,7 @@ def fan_out(
                 n, n_tries = under_way.pop(run.id)
                 if run.state.is_crashed() and n_tries < MOST_TRIES:
                     log.warning("run %s crashed; its scans are sent again", run.name)
-                    under_way[_submit(deployment, parts[n], settings, queue)] = n, n_tries + 1
+                    under_way[_submit(deployment, parts[n], queue)] = n, n_tries + 1
                 else:
                     outcomes[n] = _outcomes(run, parts[n])
             if ended:
@@ -82,13 +75,13 @@ def fan_out(
     return [outcome for n in range(len(parts)) for outcome in outcomes[n]]
 
 
-def _submit(deployment: str, part: Sequence[ScanJob], settings: dict[str, Any], queue: str) -> UUID:
+def _submit(deployment: str, part: Part, queue: str) -> UUID:
     run = run_deployment(
         f"{deployment}/{deployment}",
-        parameters={"scans": [asdict(job) for job in part], "settings": settings},
+        parameters={"scans": [asdict(job) for job in part.scans], "settings": part.settings},
         work_queue_name=queue,
         timeout=0,
-        tags=[job.scan_id for job in part][:8],
+        tags=[job.scan_id for job in part.scans][:8],
     )
     return run.id
 
@@ -99,11 +92,11 @@ def _read(client: SyncPrefectClient, ids: Sequence[UUID]) -> Iterator[FlowRun]:
         yield from client.read_flow_runs(flow_run_filter=FlowRunFilter(id=some))
 
 
-def _outcomes(run: FlowRun, part: Sequence[ScanJob]) -> list[ScanOutcome]:
+def _outcomes(run: FlowRun, part: Part) -> list[ScanOutcome]:
     """Return how the scans of a run fared; those of a run that did not report are lost."""
     assert run.state is not None
     try:
         return [ScanOutcome(**told) for told in json.loads(run.state.message or "")]
     except (ValueError, TypeError):
         reason = f"the run ended as {run.state.name} without a report; run the batch again to finish it"
-        return [ScanOutcome(job.scan_id, "lost", reason) for job in part]
+        return [ScanOutcome(job.scan_id, "lost", reason) for job in part.scans]

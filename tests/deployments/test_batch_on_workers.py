@@ -13,7 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterState
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterTags,
+)
 from prefect.deployments import run_deployment
 
 from agg2exp_core import open_store
@@ -39,15 +45,15 @@ def workers(devices: str, pool: str) -> Iterator[None]:
         assert process.wait(60) == 0
 
 
+def settings_of(folder: Path, store: Path) -> ExplainSettings:
+    model = str(folder / "model")
+    return ExplainSettings(store=str(store), model=model, method="vanilla_gradient", device="cpu")
+
+
 def deployed(folder: Path, store: Path, cron: str | None = None) -> list[str]:
-    settings = ExplainSettings(
-        store=str(store),
-        model=str(write_model(folder / "model")),
-        method="vanilla_gradient",
-        device="cpu",
-    )
-    scans = [str(folder / "scans")]
-    return list(apply(catalogue(scans, settings, schedule_of(cron, "Europe/Warsaw"))))
+    write_model(folder / "model")
+    scans, schedule = [str(folder / "scans")], schedule_of(cron, "Europe/Warsaw")
+    return list(apply(catalogue(scans, settings_of(folder, store), schedule)))
 
 
 def test_deploying_twice_changes_nothing(tmp_path):
@@ -65,8 +71,9 @@ def test_deploying_twice_changes_nothing(tmp_path):
 
 
 def benchmarked(folder: Path) -> BenchmarkSettings:
-    base = ExplainSettings(store=str(folder / "far"), model=str(folder / "model"), device="cpu")
-    return benchmark_of(base, ["vanilla_gradient"], ["complexity", "roi_faithfulness"])
+    return benchmark_of(
+        settings_of(folder, folder / "far"), ["vanilla_gradient"], ["complexity", "roi_faithfulness"]
+    )
 
 
 def kill_one(flow_name: str) -> list[int]:
@@ -97,6 +104,20 @@ def test_a_batch_on_two_workers_one_run_killed_equals_one_process(tmp_path):
                 if not killed:
                     killed += kill_one("explain-part")
                 run = client.read_flow_run(run.id)
+        alone = run_deployment(
+            "explain-batch/nightly",
+            parameters={
+                "scans": [str(tmp_path / "scans" / "s0.nii.gz")],
+                "settings": asdict(settings_of(tmp_path, tmp_path / "cut")),
+            },
+            timeout=150,
+            as_subflow=False,
+        )
+        with get_client(sync_client=True) as client:
+            parts = client.read_flow_runs(
+                flow_filter=FlowFilter(name=FlowFilterName(any_=["explain-part"])),
+                flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=["s0"])),
+            )
         judged = run_deployment(
             "benchmark-batch/benchmark",
             parameters={"scans": [str(tmp_path / "scans")], "settings": asdict(benchmarked(tmp_path))},
@@ -116,11 +137,11 @@ def test_a_batch_on_two_workers_one_run_killed_equals_one_process(tmp_path):
     assert set(scores["scan"]) == {"s0", "s1", "s2"}
     assert set(scores["metric"]) == {"complexity", "roi_faithfulness"}
 
-    near = ExplainSettings(
-        store=str(tmp_path / "near"),
-        model=str(tmp_path / "model"),
-        method="vanilla_gradient",
-        device="cpu",
-    )
-    explain(jobs, near)
+    explain(jobs, settings_of(tmp_path, tmp_path / "near"))
     assert arrays(tmp_path / "far") == arrays(tmp_path / "near")
+
+    assert alone.state.message == "1 of 1 scans explained"
+    cut = [part.parameters["settings"]["classes"] for part in parts if part.parameters["settings"]["classes"]]
+    assert sorted(cut) == [["background", "right"], ["left", "middle"]]
+    explain(jobs[:1], settings_of(tmp_path, tmp_path / "whole"))
+    assert arrays(tmp_path / "cut") == arrays(tmp_path / "whole")
