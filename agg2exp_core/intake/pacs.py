@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +79,24 @@ class PacsSource:
 
     def listing(self) -> dict[str, str]:
         """Return the number of instances of each series."""
-        days = f"{self._query.since:%Y%m%d}-{self._query.until:%Y%m%d}"
+        query = self._query
+        of_studies = {
+            "StudyDate": f"{query.since:%Y%m%d}-{query.until:%Y%m%d}",
+            "ModalitiesInStudy": query.modality,
+        }
+        of_series = {"Modality": query.modality}
+        if query.body_part is not None:
+            of_series["BodyPartExamined"] = query.body_part
+        found = {}
         with quiet():
-            studies = self._client.search_for_studies(
-                search_filters={"StudyDate": days, "ModalitiesInStudy": self._query.modality},
-                get_remaining=True,
-            )
-            found = {}
-            for study in map(Dataset.from_json, studies):
-                for series in self._series(study.StudyInstanceUID):
-                    unit = f"{study.StudyInstanceUID}/{series.SeriesInstanceUID}"
-                    found[unit] = str(series.get(_COUNT, "unknown"))
-            return found
+            search = partial(self._client.search_for_studies, search_filters=of_studies)
+            for study in _all_pages(search, "StudyInstanceUID"):
+                search = partial(
+                    self._client.search_for_series, study, search_filters=of_series, fields=[_COUNT]
+                )
+                for series, dataset in _all_pages(search, "SeriesInstanceUID").items():
+                    found[f"{study}/{series}"] = str(dataset.get(_COUNT, "unknown"))
+        return found
 
     @contextmanager
     def fetch(self, unit: str) -> Iterator[list[Path]]:
@@ -103,11 +110,13 @@ class PacsSource:
                     dataset.save_as(paths[-1])
             yield paths
 
-    def _series(self, study_uid: str) -> Iterator[Any]:
-        filters = {"Modality": self._query.modality}
-        if self._query.body_part is not None:
-            filters["BodyPartExamined"] = self._query.body_part
-        for found in self._client.search_for_series(
-            study_uid, search_filters=filters, fields=[_COUNT], get_remaining=True
-        ):
-            yield Dataset.from_json(found)
+
+def _all_pages(search: Callable[..., list[dict[str, Any]]], keyword: str) -> dict[str, Dataset]:
+    """Return what a search finds by its UIDs; servers that know no offset send the same page again."""
+    found: dict[str, Dataset] = {}
+    while True:
+        page = [Dataset.from_json(answer) for answer in search(offset=len(found))]
+        new = {str(dataset[keyword].value): dataset for dataset in page}
+        if new.keys() <= found.keys():
+            return found
+        found |= new
