@@ -23,7 +23,9 @@ from flows.batch import (
     explain_batch,
     explain_part,
 )
+from flows.ingest import ingest
 from tasks.choices import benchmark_of
+from tasks.intake_settings import IngestSettings
 from tasks.settings import ExplainSettings
 
 POOLS: Mapping[str, str] = {
@@ -140,3 +142,26 @@ def catalogue(
             entrypoint_type=module,
         ),
     ]
+
+
+def intake(settings: IngestSettings, schedule: Schedule | None) -> RunnerDeployment:
+    """Return the deployment that takes new scans in.
+
+    Parameters
+    ----------
+    settings : IngestSettings
+        Where they come from, and where they go.
+    schedule : Schedule or None
+        When; None for at request only.
+    """
+    return ingest.to_deployment(
+        "ingest",
+        description="Take in new scans, de-identified and each once.",
+        parameters={"settings": asdict(settings)},
+        schedules=[] if schedule is None else [Cron(schedule.cron, timezone=schedule.timezone)],
+        concurrency_limit=1,
+        work_pool_name="cpu",
+        work_queue_name="nightly",
+        tags=[TAG],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )

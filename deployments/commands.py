@@ -29,14 +29,28 @@ def deploy(
     cron: Annotated[
         str | None, typer.Option("--cron", help='When new scans are explained, such as "0 2 * * *".')
     ] = None,
-    timezone: Annotated[str, typer.Option("--timezone", help="Of the schedule.")] = "UTC",
+    timezone: Annotated[str, typer.Option("--timezone", help="Of the schedules.")] = "UTC",
+    ingest_from: Annotated[
+        str | None,
+        typer.Option("--ingest-from", help="Folder, s3:// or http DICOMweb that feeds the first SCANS."),
+    ] = None,
+    ingest_cron: Annotated[
+        str | None,
+        typer.Option(
+            "--ingest-cron", help="When that is looked at; explained at once where --cron is not given."
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", help="Of the patients: age or sex (again for both).")
+    ] = None,
     device: Device = "auto",
     debug: Debug = False,
 ) -> int:
     """Bring pools, queues, deployments and schedules of a Prefect server up to date."""
     from deployments.applying import apply, require_server
-    from deployments.catalogue import catalogue, schedule_of
+    from deployments.catalogue import catalogue, intake, schedule_of
     from flows.checks import parse_settings
+    from tasks.intake_settings import IngestSettings
     from tasks.settings import ExplainSettings
 
     settings = ExplainSettings(
@@ -48,6 +62,10 @@ def deploy(
         device=device,
     )
     deployments = catalogue(scans, settings, schedule_of(cron, timezone))
+    if ingest_from is not None:
+        explain_with = "explain-batch/nightly" if cron is None else None
+        taken = IngestSettings(ingest_from, scans[0], keep=keep or [], explain_with=explain_with)
+        deployments.append(intake(taken, schedule_of(ingest_cron, timezone)))
     require_server()
     for what in apply(deployments):
         typer.echo(what)
