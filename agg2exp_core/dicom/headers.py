@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
-from pydicom.filereader import read_file_meta_info
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from agg2exp_core.dicom.bounded import BoundedReader
 from agg2exp_core.dicom.quiet import quiet
 from agg2exp_core.dicom.refusal import NotWantedError
 from agg2exp_core.errors import ScanError
@@ -199,10 +200,10 @@ def parsing(path: Path) -> Iterator[None]:
 
 
 def _read_header(path: Path) -> Header:
-    with parsing(path), path.open("rb") as stream:
+    with parsing(path), BoundedReader(path) as stream:
         if not is_dicom(path):
             raise _no_image(path, "a file that does not begin as DICOM does")
-        meta = read_file_meta_info(path)
+        meta = _read_meta(stream)
         if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             raise _no_image(path, "a DICOM directory")
         syntax = UID(meta.get("TransferSyntaxUID", ""))
@@ -218,7 +219,7 @@ def _read_header(path: Path) -> Header:
             )
         return Header(
             path=path,
-            n_bytes=path.stat().st_size,
+            n_bytes=stream.n_bytes,
             identity=Identity(*(_text(dataset, keyword) for keyword in _KEYWORDS[:3])),
             age=_text(dataset, "PatientAge"),
             sex=_text(dataset, "PatientSex"),
@@ -240,6 +241,14 @@ def _read_header(path: Path) -> Header:
             intercept=next(iter(_numbers(dataset, "RescaleIntercept", 1) or ()), None),
             rescale_type=_text(dataset, "RescaleType"),
         )
+
+
+def _read_meta(stream: BoundedReader) -> Dataset:
+    """Return the file's meta information, and nothing of its data set; rewind."""
+    stream.seek(PREAMBLE_BYTES + len(MAGIC))
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    stream.seek(0)
+    return meta
 
 
 def _check_syntax(path: Path, syntax: UID) -> None:

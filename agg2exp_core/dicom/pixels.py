@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
 
+from agg2exp_core.dicom.bounded import BoundedReader
 from agg2exp_core.dicom.headers import Header, parsing
 from agg2exp_core.dicom.stack import Stack
 from agg2exp_core.errors import ScanError
@@ -50,9 +51,9 @@ def read_hu(stack: Stack) -> HounsfieldVolume:
 
 
 def _stored(header: Header) -> NDArray[np.integer[Any]]:
-    with parsing(header.path):
+    with parsing(header.path), BoundedReader(header.path) as stream:
         _check_length(header)
-        stored = pixel_array(header.path, raw=True)
+        stored = pixel_array(stream, raw=True)
         if stored.shape != (header.rows, header.columns) or stored.dtype.kind not in "iu":
             raise _damaged(header.path, f"{list(stored.shape)} pixels of {stored.dtype}")
         return stored
