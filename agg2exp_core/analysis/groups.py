@@ -1,0 +1,124 @@
+"""Whether flagged scans differ from the others in what is known of the patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.stats import PermutationMethod, chi2_contingency, fisher_exact, mannwhitneyu, ttest_ind
+
+from agg2exp_core.analysis.statistics import adjusted
+from agg2exp_core.errors import UsageError
+
+LEAST_PER_GROUP = 2
+N_PERMUTATIONS = 9999
+COLUMNS = ("column", "test", "n_flagged", "n_other", "flagged", "other", "effect", "effect_size", "p_value")
+"""Of the table, beside `p_adjusted`."""
+
+
+def compare_groups(flagged: Mapping[str, bool], metadata: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Test every column of the metadata for a difference between flagged and other scans.
+
+    Numbers: Mann-Whitney U (effect: rank-biserial correlation, 1 where every flagged scan is higher) and
+    Welch's t test (effect: Hedges' g). Categories: Fisher's exact test of two by two (effect: odds ratio,
+    half a scan added to each cell), else a chi-square test by permutation (effect: Cramer's V).
+
+    Parameters
+    ----------
+    flagged : mapping of str to bool
+        By scan id.
+    metadata : DataFrame
+        Indexed by scan id; a column of numbers with at most two different ones is one of categories. Missing
+        values do not count.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    DataFrame
+        A row per column and test: `COLUMNS` and `p_adjusted` (Benjamini and Hochberg over the columns, for
+        Indexed by scan id; a column of numbers with at most two different ones is one of categories. What is
+        missing does not count.
+
+    Raises
+    ------
+    UsageError
+        If no scan has metadata.
+    """
+    known = metadata.loc[sorted(set(metadata.index) & set(flagged))]
+    if known.empty:
+        raise UsageError(
+            "--metadata",
+            got="no scan of the store",
+            allowed="a row per scan, with its id in the first column",
+            remedy="compare the ids with those of `agg2exp export`",
+        )
+    marks = pd.Series(flagged).loc[known.index].astype(bool)
+    rows: list[dict[str, object]] = []
+    for name, values in known.items():
+        there = values.notna()
+        inside, outside = values[there & marks], values[there & ~marks]
+        shared = {"column": str(name), "n_flagged": len(inside), "n_other": len(outside)}
+        tests = _of_numbers if _numeric(values) else _of_categories
+        rows += [{**shared, **row} for row in tests(inside, outside, seed)]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    kind = frame["test"].isin(["Welch t"])
+    for part in (kind, ~kind):
+        frame.loc[part, "p_adjusted"] = adjusted(frame.loc[part, "p_value"])
+    return frame
+
+
+def _numeric(values: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(values)) and values.nunique() > 2
+
+
+def _of_numbers(inside: pd.Series, outside: pd.Series, seed: int) -> list[dict[str, object]]:
+    x, y = inside.to_numpy(np.float64), outside.to_numpy(np.float64)
+    tests: list[dict[str, object]] = [
+        {"test": "Mann-Whitney U", "flagged": _spread(x), "other": _spread(y), "effect": "rank-biserial"},
+        {"test": "Welch t", "flagged": _mean(x), "other": _mean(y), "effect": "Hedges g"},
+    ]
+    if min(len(x), len(y)) < LEAST_PER_GROUP or np.ptp(np.r_[x, y]) == 0:
+        return tests
+    u = mannwhitneyu(x, y)
+    tests[0] |= {"p_value": float(u.pvalue), "effect_size": 2 * float(u.statistic) / (len(x) * len(y)) - 1}
+    n = len(x) + len(y) - 2
+    pooled = np.sqrt((x.var(ddof=1) * (len(x) - 1) + y.var(ddof=1) * (len(y) - 1)) / n)
+    if pooled > 0:
+        g = (x.mean() - y.mean()) / pooled * (1 - 3 / (4 * n - 1))
+        tests[1] |= {"p_value": float(ttest_ind(x, y, equal_var=False).pvalue), "effect_size": float(g)}
+    return tests
+
+
+def _of_categories(inside: pd.Series, outside: pd.Series, seed: int) -> list[dict[str, object]]:
+    marks = np.r_[np.ones(len(inside)), np.zeros(len(outside))]
+    table = pd.crosstab(marks, pd.concat([inside, outside]).astype(str).to_numpy())
+    counts = table.to_numpy()
+    described: dict[str, object] = {"flagged": _counts(inside), "other": _counts(outside)}
+    if counts.shape == (2, 2):
+        (a, b), (c, d) = counts[::-1] + 0.5
+        p = float(fisher_exact(counts)[1])
+        odds = {"effect": f"odds ratio of {table.columns[0]}", "effect_size": float(a * d / (b * c))}
+        return [{"test": "Fisher exact", **described, **odds, "p_value": p}]
+    row: dict[str, object] = {"test": "chi-square", **described, "effect": "Cramer V"}
+    if counts.shape[0] == 2 and counts.shape[1] > 2:
+        method = PermutationMethod(n_resamples=N_PERMUTATIONS, rng=np.random.default_rng(seed))
+        found = chi2_contingency(counts, correction=False, method=method)
+        row |= {"p_value": float(found.pvalue), "effect_size": float(np.sqrt(found.statistic / counts.sum()))}
+    return [row]
+
+
+def _spread(x: np.ndarray) -> str:
+    if not len(x):
+        return "none"
+    q25, median, q75 = np.quantile(x, [0.25, 0.5, 0.75])
+    return f"median {median:.3g} ({q25:.3g} to {q75:.3g})"
+
+
+def _mean(x: np.ndarray) -> str:
+    return f"mean {x.mean():.3g}, SD {x.std(ddof=1):.3g}" if len(x) > 1 else "too few"
+
+
+def _counts(values: pd.Series) -> str:
+    return ", ".join(f"{name}: {n}" for name, n in values.astype(str).value_counts().sort_index().items())

@@ -1,0 +1,186 @@
+"""Which scans a model handled abnormally: scores against a reference cohort, flags at a stated rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from agg2exp_core.analysis.cohort import Cohort, check_alike
+from agg2exp_core.analysis.detectors import DEFAULT_DETECTOR, DETECTORS, Detector
+from agg2exp_core.errors import UsageError
+
+N_FOLDS = 20
+"""Parts that are left out of the reference in turn; with fewer scans one scan each."""
+LEAST_REFERENCE = 8
+"""Reference scans that must have a class for it to be scored."""
+
+
+@dataclass(frozen=True)
+class OutlierSettings:
+    """How scans are scored.
+
+    Parameters
+    ----------
+    detector : str
+        Name of one of `DETECTORS`.
+    rate : float
+        Share of exchangeable scans that are flagged, in (0, 1).
+    seed : int
+        Of the folds and of the forest.
+
+    Raises
+    ------
+    UsageError
+        If there is no such detector, or the rate is none.
+    """
+
+    detector: str = DEFAULT_DETECTOR
+    rate: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.detector not in DETECTORS:
+            raise UsageError(
+                "--detector", got=repr(self.detector), allowed=", ".join(DETECTORS), remedy="pick one"
+            )
+        if not 0 < self.rate < 1:
+            raise UsageError(
+                "--rate", got=f"{self.rate}", allowed="a share between 0 and 1", remedy="try 0.05"
+            )
+
+
+def find_outliers(new: Cohort, reference: Cohort, settings: OutlierSettings) -> xr.Dataset:
+    """Score new scans against a reference cohort (one detector a class; the scan's score is their mean).
+
+    The p-values are cross-conformal: a new scan is compared with each reference scan by the detectors that
+    were fitted without that one, ``p = (1 + n scores at least as high) / (n + 1)``. If the new scan is
+    exchangeable with the reference, ``p <= rate`` happens at about `rate`.
+
+    Parameters
+    ----------
+    new, reference : Cohort
+        Of the same classes, without a scan in common.
+    settings : OutlierSettings
+        Detector, rate, seed.
+
+    Returns
+    -------
+    Dataset with dimensions (scan, target)
+        `score`, `p_value` (scan, target): NaN for absent classes and for those that too few reference
+        scans have. `score_all`, `p_all`, `flagged` (scan): of the scan as a whole; it is flagged where
+        ``p_all <= rate``. Scores grow with abnormality.
+
+    Raises
+    ------
+    UsageError
+        If the reference is too small for the rate, or of other classes.
+    """
+    check_alike(new, reference)
+    _check_size(reference, settings.rate)
+    n = len(reference.scans)
+    at_least, counted = np.ones(_with_all(new.shares)), np.ones(_with_all(new.shares))
+    for left_out, rest in _folds(n, settings.seed):
+        theirs, ours = (
+            _scores(shares, reference.shares[rest], settings)
+            for shares in (reference.shares[left_out], new.shares)
+        )  # [n_left_out, L + 1], [n_new, L + 1]
+        at_least += (theirs[None] >= ours[:, None]).sum(axis=1)
+        counted += np.isfinite(theirs).sum(axis=0)
+    scores = _scores(new.shares, reference.shares, settings)
+    return _dataset(new, scores, np.where(np.isfinite(scores), at_least / counted, np.nan), settings)
+
+
+def score_left_out(cohort: Cohort, settings: OutlierSettings) -> xr.Dataset:
+    """Score each scan of a cohort against the others, where there is no other reference.
+
+    The p-value of a scan is the share of scans with a score at least as high, so that the share of flagged
+    ones is `rate` by construction: they are the most abnormal ones, not proof of abnormality.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The scans.
+    settings : OutlierSettings
+        Detector, rate, seed.
+
+    Returns
+    -------
+    Dataset with dimensions (scan, target)
+        As `find_outliers` returns it.
+
+    Raises
+    ------
+    UsageError
+        If there are too few scans for the rate.
+    """
+    n = len(cohort.scans)
+    _check_size(cohort, settings.rate)
+    scores = np.full(_with_all(cohort.shares), np.nan)
+    for one in range(n):
+        rest = np.delete(np.arange(n), one)
+        scores[one] = _scores(cohort.shares[[one]], cohort.shares[rest], settings)[0]
+    at_least = (scores[None] >= scores[:, None]).sum(axis=1)
+    p_values = np.where(
+        np.isfinite(scores), at_least / np.maximum(np.isfinite(scores).sum(axis=0), 1), np.nan
+    )
+    return _dataset(cohort, scores, p_values, settings)
+
+
+def _scores(
+    shares: NDArray[np.float64], reference: NDArray[np.float64], settings: OutlierSettings
+) -> NDArray[np.float64]:
+    """Return the score of each class, and last their mean ``[n_scans, L + 1]``."""
+    detector: Detector = DETECTORS[settings.detector]
+    scores = np.full(_with_all(shares), np.nan)
+    for target in range(shares.shape[1]):
+        rows, known = shares[:, target], reference[:, target]
+        present, known = np.isfinite(rows[:, 0]), known[np.isfinite(known[:, 0])]
+        if present.any() and len(known) >= LEAST_REFERENCE - 1:
+            scores[present, target] = detector(known, settings.seed)(rows[present])
+    scored = np.isfinite(scores)
+    n_scored = scored.sum(axis=1)
+    total = np.where(scored, scores, 0.0).sum(axis=1)
+    scores[:, -1] = np.divide(total, n_scored, out=np.full(len(scores), np.nan), where=n_scored > 0)
+    return scores
+
+
+def _with_all(shares: NDArray[np.float64]) -> tuple[int, int]:
+    return shares.shape[0], shares.shape[1] + 1
+
+
+def _folds(n: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield scans that are left out together, and the rest; each scan is left out once."""
+    order = np.random.default_rng(seed).permutation(n)
+    for part in np.array_split(order, min(n, N_FOLDS)):
+        yield part, np.setdiff1d(order, part)
+
+
+def _check_size(reference: Cohort, rate: float) -> None:
+    needed = max(LEAST_REFERENCE, int(np.ceil(1 / rate)) - 1)
+    if len(reference.scans) < needed:
+        raise UsageError(
+            "reference cohort",
+            got=f"{len(reference.scans)} scans",
+            allowed=f"at least {needed} to flag scans at the rate {rate:g}",
+            remedy="add reference scans, or raise --rate",
+        )
+
+
+def _dataset(
+    cohort: Cohort, scores: NDArray[np.float64], p_values: NDArray[np.float64], settings: OutlierSettings
+) -> xr.Dataset:
+    return xr.Dataset(
+        {
+            "score": (("scan", "target"), scores[:, :-1]),
+            "p_value": (("scan", "target"), p_values[:, :-1]),
+            "score_all": ("scan", scores[:, -1]),
+            "p_all": ("scan", p_values[:, -1]),
+            "flagged": ("scan", p_values[:, -1] <= settings.rate + 1e-12),
+        },
+        {"scan": list(cohort.scans), "target": list(cohort.targets)},
+        {"detector": settings.detector, "rate": settings.rate, "seed": settings.seed},
+    )

@@ -1,0 +1,40 @@
+"""What every table of tests needs: adjusted p-values, and p-values of permutations."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import false_discovery_control
+
+
+def adjusted(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Return Benjamini and Hochberg's adjusted p-values, of any shape; NaN where there is no test."""
+    p = np.asarray(p_values, dtype=np.float64)
+    out = np.full(p.shape, np.nan)
+    tested = np.isfinite(p)
+    if tested.any():
+        out[tested] = false_discovery_control(np.clip(p[tested], 0.0, 1.0))
+    return out
+
+
+def permutation_p(observed: ArrayLike, permuted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``(1 + n permuted at least as large) / (1 + n permuted)``: never 0, and valid (Phipson 2010).
+
+    Parameters
+    ----------
+    observed : array, shape [...]
+        Statistics that grow with the difference.
+    permuted : ndarray of float64, shape [n_permutations, ...]
+        The same under permutation.
+
+    Returns
+    -------
+    ndarray of float64, shape [...]
+        NaN where nothing was observed.
+    """
+    least = np.asarray(observed, dtype=np.float64)
+    reached = permuted >= least * (1 - 1e-12) - 1e-300
+    p: NDArray[np.float64] = np.where(
+        np.isnan(least), np.nan, (1 + reached.sum(axis=0)) / (1 + len(permuted))
+    )
+    return p

@@ -1,0 +1,118 @@
+"""What a user brings: metadata, Dice, reports, each checked where it comes in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from agg2exp_core.errors import UsageError
+
+_SCAN_COLUMNS = ("scan", "scan_id", "patient", "image_id")
+
+
+def read_metadata(path: Path) -> pd.DataFrame:
+    """Return a table indexed by scan: the column scan, scan_id, patient or image_id, or the first.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, is empty, or has an id twice.
+    """
+    return _read_csv(path, "--metadata")
+
+
+def read_dice(path: Path, class_names: Iterable[str]) -> xr.DataArray:
+    """Return Dice (scan, target) from a table with a column per class, or CLASS_dice as `export` writes them.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, has no column of a class, or holds what is no Dice.
+    """
+    names = list(class_names)
+    frame = _read_csv(path, "--dice")
+    columns = {f"{name}_dice" if f"{name}_dice" in frame else name: name for name in names}
+    known = [column for column in columns if column in frame]
+    if not known:
+        raise UsageError(
+            "--dice",
+            got=f"{path} without a column of a class",
+            allowed=f"columns {names[0]} or {names[0]}_dice, and so on",
+            remedy="name the columns so",
+        )
+    values = frame[known].apply(pd.to_numeric, errors="coerce")
+    bad = (values < 0) | (values > 1) | (values.isna() & frame[known].notna())
+    if bad.to_numpy().any():
+        where = bad.stack()
+        scan, column = where[where].index[0]
+        raise UsageError(
+            "--dice",
+            got=f"{frame.loc[scan, column]!r} for {column} of {scan}",
+            allowed="numbers from 0 to 1, or nothing",
+            remedy="correct the table",
+        )
+    return xr.DataArray(
+        values.to_numpy(np.float64),
+        {"scan": values.index.to_numpy(str), "target": [columns[column] for column in known]},
+        ("scan", "target"),
+    )
+
+
+def read_reports(path: Path) -> Mapping[str, str]:
+    """Return texts by scan id from a JSON object.
+
+    Raises
+    ------
+    UsageError
+        If it is no such object.
+    """
+    try:
+        reports = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise _unreadable("--reports", path, error) from None
+    if not isinstance(reports, dict) or not all(isinstance(text, str) for text in reports.values()):
+        raise UsageError(
+            "--reports",
+            got=f"{path} with something else",
+            allowed='a JSON object of scan ids and texts: {"s0001": "..."}',
+            remedy="write it so",
+        )
+    return reports
+
+
+def _read_csv(path: Path, option: str) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(option, path, error) from None
+    if frame.empty or len(frame.columns) < 2:
+        raise UsageError(
+            option,
+            got=f"{path} with {len(frame)} rows and {len(frame.columns)} columns",
+            allowed="a CSV table: ids of scans and at least one other column",
+            remedy="check its separator, which is a comma",
+        )
+    column = next((name for name in _SCAN_COLUMNS if name in frame), frame.columns[0])
+    frame = frame.set_index(frame[column].astype(str)).drop(columns=column).rename_axis("scan")
+    if not frame.index.is_unique:
+        raise UsageError(
+            option,
+            got=f"the scan {frame.index[frame.index.duplicated()][0]} more than once",
+            allowed="a row per scan",
+            remedy="remove the others",
+        )
+    return frame
+
+
+def _unreadable(option: str, path: Path, error: Exception) -> UsageError:
+    return UsageError(
+        option,
+        got=f"{path}: {' '.join(str(error).split())[:200]}",
+        allowed="a file that can be read",
+        remedy="check the path and its content",
+    )
