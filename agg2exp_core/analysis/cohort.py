@@ -72,8 +72,8 @@ def cohort_of(local: xr.Dataset, where: str = "the cohort") -> Cohort:
             remedy="reduce the attributions over a prediction",
         )
     mass = local["mass"].transpose("scan", "target", "roi").values[:, :, classes].astype(np.float64)
-    present = np.isfinite(mass).any(axis=2)
-    shares = np.where(present[..., None], np.nan_to_num(mass), np.nan)
+    absent = np.isnan(mass).all(axis=2, keepdims=True)
+    shares = np.where(absent, np.nan, np.nan_to_num(mass))
     order = np.argsort(scans)
     with np.errstate(invalid="ignore"):
         shares = shares[order] / shares[order].sum(axis=2, keepdims=True)

@@ -37,9 +37,9 @@ def compare_groups(flagged: Mapping[str, bool], metadata: pd.DataFrame, *, seed:
     Returns
     -------
     DataFrame
-        A row per column and test: `COLUMNS` and `p_adjusted` (Benjamini and Hochberg over the columns, for
-        Indexed by scan id; a column of numbers with at most two different ones is one of categories. What is
-        missing does not count.
+        A row per column and test: `COLUMNS` and `p_adjusted` (Benjamini and Hochberg over the columns,
+        for each kind of test). `flagged`, `other` describe the groups. NaN where a group has fewer than 2
+        scans or nothing varies.
 
     Raises
     ------
