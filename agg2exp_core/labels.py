@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 THORAX_CLASSES: tuple[str, ...] = (
@@ -34,25 +35,75 @@ GROUP_COLOURS: dict[str, str] = {
 }
 """Colours of the paper's figures, by group."""
 
-_GROUPS: dict[str, tuple[str, ...]] = {
-    "cardiovascular": ("aorta", "heart", "pulmonary_vein"),
-    "muscles": ("autochthon_left", "autochthon_right", "autochthon"),
-    "skeleton": ("ribs", "vertebraes", "sternum", "costal_cartilages"),
-    "pathologies": ("pleural_effusion", "consolidation"),
+_GROUPS: dict[str, frozenset[str]] = {
+    "pathologies": frozenset(
+        [
+            "effusion",
+            "consolidation",
+            "pneumothorax",
+            "atelectasis",
+            "tumor",
+            "tumour",
+            "lesion",
+            "nodule",
+            "cancer",
+            "metastasis",
+            "infarct",
+            "hemorrhage",
+            "haemorrhage",
+            "embolism",
+            "pathology",
+        ]
+    ),
+    "cardiovascular": frozenset(["aorta", "heart", "artery", "vein", "vena", "atrial", "brachiocephalic"]),
+    "muscles": frozenset(["autochthon", "gluteus", "iliopsoas", "muscle"]),
+    "skeleton": frozenset(
+        [
+            "rib",
+            "vertebra",
+            "vertebrae",
+            "sternum",
+            "costal",
+            "sacrum",
+            "hip",
+            "femur",
+            "humerus",
+            "scapula",
+            "clavicula",
+            "skull",
+            "bone",
+        ]
+    ),
 }
+"""Words by which a structure is known, the first group first: a lesion of a bone is a pathology."""
 
 LUNG_LOBES: tuple[str, ...] = tuple(name for name in THORAX_CLASSES if name.startswith("lung_"))
+
+
+def _levels(part: str, n: int) -> list[str]:
+    return [f"{part}{level + 1}" for level in range(n)]
+
 
 MERGED_CLASSES: dict[str, tuple[str, ...]] = {
     "lung": LUNG_LOBES,
     "autochthon": ("autochthon_left", "autochthon_right"),
+    "ribs": tuple(f"rib_{side}_{n}" for side in ("left", "right") for n in range(1, 13)),
+    "vertebraes": tuple(
+        f"vertebrae_{level}" for level in (*_levels("C", 7), *_levels("T", 12), *_levels("L", 5), "S1")
+    ),
 }
 """Regions that are unions of classes, offered where a model has all their parts."""
 
 
 def group_of(name: str) -> str:
-    """Return the group of a class; what no group claims is among the other organs."""
-    return next((group for group, names in _GROUPS.items() if name in names), "other organs")
+    """Return the group of a class by the words of its name, in any model's spelling.
+
+    The paper's groups for its 17 classes, and the same for the structures of TotalSegmentator; what no word
+    tells, background included, is among the other organs.
+    """
+    words = {word.removesuffix("s") for word in re.split(r"[^a-z]+", name.lower())}
+    known = words | {f"{word}s" for word in words}  # metastasis ends with an s of its own
+    return next((group for group, telling in _GROUPS.items() if known & telling), "other organs")
 
 
 def colour_of(name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from agg2exp_core.execution import Slab, fitting_windows, require_bytes
-from agg2exp_core.types import Prediction, Scan, SegmentationModel, Shape3
+from agg2exp_core.types import FloatVolume, Prediction, Scan, SegmentationModel, Shape3
 from agg2exp_core.windows import Tiling
 
 
@@ -128,9 +128,25 @@ def _read_off(model: SegmentationModel, image: torch.Tensor, window_batch: int) 
     shape, floating = spatial_shape(image), torch.empty(0, dtype=image.dtype).numpy().dtype
     labels = np.empty(shape, np.uint8 if model.n_classes <= 256 else np.uint16)
     own_logit, own_probability = np.empty(shape, floating), np.empty(shape, floating)
+    entropy, n_voxels = np.zeros(model.n_classes), np.zeros(model.n_classes)
     for planes, logits in _logit_planes(model, image, window_batch):
-        own, index = logits.max(dim=0)
+        index = model.decide(logits)
+        own = logits.gather(0, index[None])[0]
         labels[planes] = index.cpu().numpy()
         own_logit[planes] = own.cpu().numpy()
-        own_probability[planes] = torch.exp(own - torch.logsumexp(logits, dim=0)).cpu().numpy()
-    return Prediction(labels, model.class_names, own_logit, own_probability)
+        log_total = torch.logsumexp(logits, dim=0)
+        own_probability[planes] = torch.exp(own - log_total).cpu().numpy()
+        indices = labels[planes].ravel()
+        entropy += np.bincount(indices, _entropy(logits, log_total).ravel(), model.n_classes)
+        n_voxels += np.bincount(indices, minlength=model.n_classes)
+    means = zip(model.class_names, entropy, n_voxels, strict=True)
+    of_class = {name: float(total / n) for name, total, n in means if n}
+    return Prediction(labels, model.class_names, own_logit, own_probability, of_class)
+
+
+def _entropy(logits: torch.Tensor, log_total: torch.Tensor) -> FloatVolume:
+    """Return the entropy of the softmax of each voxel ``[n, Y, Z]``, class by class to spare memory."""
+    entropy = log_total.clone()
+    for of_class in logits:
+        entropy -= torch.exp(of_class - log_total) * of_class
+    return entropy.cpu().numpy()

@@ -52,11 +52,11 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A scan as it lies in its file: one channel, its own grid.
+    """A scan as it lies in its file, on its own grid.
 
     Parameters
     ----------
-    values : ndarray of float32, shape [X, Y, Z]
+    values : ndarray of float32, shape [X, Y, Z], or [C, X, Y, Z] for several channels
         Intensities with slope and intercept applied (HU for CT).
     grid : Grid
         The file's grid.
@@ -127,6 +127,8 @@ class WindowSettings:
         Importance of a window's voxels where windows overlap.
     sigma_scale : float
         Standard deviation of the Gaussian as a share of the window.
+    grid : {"monai", "nnunet"}
+        Whose tiles: MONAI's have one step, and the last is moved back; nnU-Net's are spread evenly.
 
     Raises
     ------
@@ -138,6 +140,7 @@ class WindowSettings:
     overlap: float = 0.25
     blend: str = "constant"
     sigma_scale: float = 0.125
+    grid: str = "monai"
 
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or any(n < 1 for n in self.shape):
@@ -153,6 +156,8 @@ class WindowSettings:
             raise UsageError(
                 "blend", got=f"{self.blend!r}", allowed="'constant' or 'gaussian'", remedy="pick one"
             )
+        if self.grid not in ("monai", "nnunet"):
+            raise UsageError("grid", got=f"{self.grid!r}", allowed="'monai' or 'nnunet'", remedy="pick one")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +184,11 @@ class SegmentationModel:
         For people.
     fingerprint : str
         Hex digest of weights and settings: the model's identity.
+    decision : {"argmax", "last_positive"}
+        Which class a voxel is of: that of the largest logit, or the last one whose logit is positive (class
+        0 if none is), as in nnU-Net's nested regions.
+    origin : mapping
+        What its makers' files were and which of their options were chosen, JSON-ready; for the record.
     """
 
     network: torch.nn.Module
@@ -190,6 +200,8 @@ class SegmentationModel:
     dtype: torch.dtype
     name: str
     fingerprint: str
+    decision: str = "argmax"
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_classes(self) -> int:
@@ -199,12 +211,18 @@ class SegmentationModel:
     def logits(self, windows: torch.Tensor) -> torch.Tensor:
         """Return the network's logits ``[B, L, *window]`` of windows ``[B, C, *window]``.
 
+        Of a tuple, list or mapping the first item is taken: the full resolution of deep supervision.
+
         Raises
         ------
         ModelError
             If the network gives anything but logits of its classes on the window's own grid.
         """
         logits = self.network(windows)
+        if isinstance(logits, Mapping):
+            logits = tuple(logits.values())
+        if isinstance(logits, tuple | list) and logits:
+            logits = logits[0]
         expected = (windows.shape[0], self.n_classes, *windows.shape[2:])
         if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
             got = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -212,9 +230,16 @@ class SegmentationModel:
                 self.name,
                 got=f"an output {got} for windows {list(windows.shape)}",
                 allowed=f"one tensor {list(expected)}: logits of the {self.n_classes} classes",
-                remedy="correct the class names or the window of the model",
+                remedy="correct the class names, the window, `output` or `activation` of the model",
             )
         return logits
+
+    def decide(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the class of every voxel ``[...]`` by the logits ``[L, ...]``."""
+        if self.decision == "argmax":
+            return logits.argmax(dim=0)
+        order = torch.arange(len(logits), device=logits.device).view(-1, *[1] * (logits.ndim - 1))
+        return ((logits > 0) * order).amax(dim=0)
 
     def check_channels(self, image: torch.Tensor, where: str) -> None:
         """Refuse an image whose channels the network does not take.
@@ -240,17 +265,20 @@ class Prediction:
     Parameters
     ----------
     labels : ndarray of integers, shape [X, Y, Z]
-        Class of every voxel: the argmax of the logits of the whole sliding-window model.
+        Class of every voxel by the logits of the whole sliding-window model (`SegmentationModel.decide`).
     class_names : tuple of str
         Names in the order of the indices.
     own_logit, own_probability : ndarray of float32, shape [X, Y, Z]
-        Logit and softmax probability of each voxel's own class.
+        Logit of each voxel's own class, and its probability by the softmax over all logits.
+    entropy : mapping of str to float
+        Mean entropy of that softmax over the voxels of each present class, in nats; empty if unknown.
     """
 
     labels: LabelVolume
     class_names: tuple[str, ...]
     own_logit: FloatVolume
     own_probability: FloatVolume
+    entropy: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n_voxels(self) -> dict[str, int]:
@@ -262,6 +290,16 @@ class Prediction:
     def present(self) -> tuple[str, ...]:
         """Classes with at least one voxel."""
         return tuple(name for name, n in self.n_voxels.items() if n)
+
+    @property
+    def uncertainty(self) -> dict[str, float]:
+        """One less the mean maximum softmax over the voxels of each present class."""
+        sums = np.bincount(self.labels.ravel(), self.own_probability.ravel(), minlength=len(self.class_names))
+        return {
+            name: 1 - float(total) / n
+            for (name, n), total in zip(self.n_voxels.items(), sums, strict=True)
+            if n
+        }
 
     def mask(self, class_name: str) -> Mask:
         """Return the voxels of one class ``[X, Y, Z]``."""

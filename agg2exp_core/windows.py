@@ -1,7 +1,7 @@
 """Which windows cover a scan, and how much each of their voxels counts.
 
-The grid is MONAI's: a scan smaller than a window is padded on both sides, and the last window of
-an axis is moved back to end with the scan.
+A scan smaller than a window is padded on both sides. In MONAI's grid the last window of an axis is moved
+back to end with the scan; in nnU-Net's all of an axis are spread evenly.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, product
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.data.utils import compute_importance_map, dense_patch_slices
+from scipy.ndimage import gaussian_filter1d
 
 from agg2exp_core.types import Shape3, WindowSettings
 
@@ -85,6 +87,10 @@ class Tiling:
     @cached_property
     def windows(self) -> tuple[Window, ...]:
         """All windows, the last axis running fastest."""
+        if self.settings.grid == "nnunet":
+            pairs = zip(self.padded_shape, self.settings.shape, strict=True)
+            axes = [_spread(n, w, self.settings.overlap) for n, w in pairs]
+            return tuple((x, y, z) for x, y, z in product(*axes))
         steps = [
             n if n == w else max(int(w * (1 - self.settings.overlap)), 1)
             for n, w in zip(self.padded_shape, self.settings.shape, strict=True)
@@ -128,6 +134,8 @@ class Tiling:
 
     def blending(self, device: torch.device, dtype: torch.dtype) -> Blending:
         """Return the weights ``I / N`` of this grid."""
+        if (self.settings.grid, self.settings.blend) == ("nnunet", "gaussian"):
+            return Blending(_nnunet_gaussian(self.settings).to(device, dtype), self)
         importance = compute_importance_map(
             self.settings.shape,
             mode=self.settings.blend,
@@ -136,6 +144,26 @@ class Tiling:
             dtype=dtype,
         )
         return Blending(importance, self)
+
+
+def _spread(n: int, window: int, overlap: float) -> list[slice]:
+    """Return nnU-Net's tiles of an axis: as few as the step allows, at even distances."""
+    n_steps = math.ceil((n - window) / (window * round(1 - overlap, 12)))  # the step as it was written
+    starts = [round((n - window) / n_steps * i) for i in range(n_steps + 1)] if n_steps else [0]
+    return [slice(start, start + window) for start in starts]
+
+
+def _nnunet_gaussian(settings: WindowSettings) -> torch.Tensor:
+    """Return nnU-Net's importance ``[*window]``: a filtered impulse, nowhere zero, with peak 1."""
+    axes = []
+    for n in settings.shape:
+        impulse = np.zeros(n)
+        impulse[n // 2] = 1
+        axes.append(gaussian_filter1d(impulse, n * settings.sigma_scale, mode="constant"))
+    x, y, z = axes
+    importance = x[:, None, None] * y[:, None] * z  # [*window]
+    importance /= importance.max()
+    return torch.from_numpy(np.maximum(importance, importance[importance > 0].min()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,9 +32,9 @@ def agreement(score: xr.DataArray, dice: xr.DataArray) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per class, and last `MEANS`: `class`, `n`, `spearman`, `p_value`, `p_adjusted` (Benjamini and
-        Hochberg over the classes), sorted by p-value. NaN with fewer than `LEAST_SCANS` scans, or where one
-        of the two does not vary.
+        A row per class, and last `MEANS` (where a class that was not found has a Dice of 0 and no score):
+        `class`, `n`, `spearman`, `p_value`, `p_adjusted` (Benjamini and Hochberg over the classes), sorted by
+        p-value. NaN with fewer than `LEAST_SCANS` scans, or where one of the two does not vary.
 
     Raises
     ------
@@ -47,8 +47,7 @@ def agreement(score: xr.DataArray, dice: xr.DataArray) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["class", "n", "spearman", "p_value"])
     frame["p_adjusted"] = adjusted(frame["p_value"])
     frame = frame.sort_values(["p_value", "class"], ignore_index=True)
-    both = score.notnull() & dice.notnull()
-    means = [field.where(both).mean("target").values for field in (score, dice)]
+    means = [field.where(dice.notnull()).mean("target").values for field in (score, dice)]
     frame.loc[len(frame)] = {"class": MEANS, **_correlation(*means), "p_adjusted": np.nan}
     return frame
 
@@ -70,16 +69,16 @@ def detection(
     Returns
     -------
     DataFrame
-        A row per sign and unit ("scan", "scan and class"): `n`, `n_poor`, `threshold`, `auroc` (of telling
-        the poor ones; NaN if all are alike), `aurc` (area under the curve of mean ``1 - Dice`` over coverage
-        when the most suspicious are handed to a human first), `aurc_best` and `aurc_random` (with the order
-        of Dice itself, and with none).
+        A row per sign and unit ("scan": its means; "scan and class": pairs that have both numbers, so that a
+        class that was not found, of Dice 0 and without a sign, counts in the scan's mean alone): `n`,
+        `n_poor`, `threshold`, `auroc` (of telling the poor ones; NaN if all are alike), `aurc` (area under
+        the curve of mean ``1 - Dice`` over coverage when the most suspicious are handed to a human first),
+        `aurc_best` and `aurc_random` (with the order of Dice itself, and with none).
     """
     rows = []
     for name, sign in signs.items():
         ours, truth = _common(sign.broadcast_like(dice), dice)
         ours = ours.where(truth.notnull())
-        truth = truth.where(ours.notnull())
         for unit, x, y in (
             ("scan", ours.mean("target").values, truth.mean("target").values),
             ("scan and class", ours.values.ravel(), truth.values.ravel()),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import cophenet, dendrogram, linkage
 from scipy.spatial.distance import pdist
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.analysis.statistics import TooFewError
 
 LINKAGES = ("average", "complete", "single", "ward")
 
@@ -69,7 +69,7 @@ def cluster_classes(matrix: xr.DataArray, linkage_name: str | None = None) -> Tr
     """
     there = matrix.dropna("target", how="all").dropna("roi", how="all")
     if there.sizes["target"] < 3:
-        raise UsageError(
+        raise TooFewError(
             "clustering",
             got=f"{there.sizes['target']} classes with numbers",
             allowed="three or more",

@@ -38,6 +38,13 @@ class Cohort:
         kept = [n for n, scan in enumerate(self.scans) if scan in scans]
         return Cohort(tuple(self.scans[n] for n in kept), self.targets, self.rois, self.shares[kept])
 
+    def mean(self) -> xr.DataArray:
+        """Return the mean composition of each class (target, roi); NaN for one that no scan has."""
+        shares = xr.DataArray(
+            self.shares, {"target": list(self.targets), "roi": list(self.rois)}, ("scan", "target", "roi")
+        )
+        return shares.mean("scan")
+
 
 def cohort_of(local: xr.Dataset, where: str = "the cohort") -> Cohort:
     """Return the rows of a cohort's matrices as compositions.

@@ -1,4 +1,4 @@
-"""Two cohorts, or two models on one cohort: which entries differ, how far apart they are, drift."""
+"""Two cohorts, or two models on one cohort: which entries differ, how far apart they are."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from sklearn.metrics.pairwise import nan_euclidean_distances
 
 from agg2exp_core.analysis.cohort import Cohort, check_alike
 from agg2exp_core.analysis.composition import log_ratios
-from agg2exp_core.analysis.statistics import adjusted, permutation_p
-from agg2exp_core.errors import UsageError
+from agg2exp_core.analysis.statistics import TooFewError, adjusted, permutation_p
 
 N_PERMUTATIONS = 9999
 LEAST_SCANS = 3
@@ -40,25 +39,6 @@ class Distance:
     n_first: int
     n_second: int
     paired: bool
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Whether recent scans still look like the reference.
-
-    Parameters
-    ----------
-    alarm : bool
-        Whether ``distance.p_value <= false_alarm_rate``.
-    false_alarm_rate : float
-        How often a look raises an alarm while nothing has changed.
-    distance : Distance
-        Between the recent and the reference scans.
-    """
-
-    alarm: bool
-    false_alarm_rate: float
-    distance: Distance
 
 
 def compare_entries(
@@ -158,16 +138,6 @@ def energy_distance(
     return Distance(float(energy[0]), p_value, len(x), len(y), paired)
 
 
-def drift(recent: Cohort, reference: Cohort, *, false_alarm_rate: float = 0.01, seed: int = 0) -> Drift:
-    """Say whether recent scans come from another distribution than the reference.
-
-    Each look is a permutation test of its own: while scans are exchangeable, it raises an alarm with a
-    probability of at most `false_alarm_rate`.
-    """
-    distance = energy_distance(recent, reference, seed=seed)
-    return Drift(distance.p_value <= false_alarm_rate, false_alarm_rate, distance)
-
-
 def _matched(first: Cohort, second: Cohort, paired: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     check_alike(first, second)
     if paired:
@@ -175,7 +145,7 @@ def _matched(first: Cohort, second: Cohort, paired: bool) -> tuple[NDArray[np.fl
         first, second = first.subset(both), second.subset(both)
     for cohort in (first, second):
         if len(cohort.scans) < LEAST_SCANS:
-            raise UsageError(
+            raise TooFewError(
                 "comparison",
                 got=f"{len(cohort.scans)} scans{' in both' * paired}",
                 allowed=f"at least {LEAST_SCANS}",

@@ -1,75 +1,72 @@
-"""How much of a class's attribution lies in the class itself, and where the rest lies (Fig. 3, 6, 13)."""
+"""How much of a class's attribution lies in the class itself, and what is normal (Fig. 3, 6, 13)."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.analysis.cohort import Cohort
 
-_QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
-
-
-def own_mass(local: xr.Dataset, variable: str = "mass") -> xr.DataArray:
-    """Return the entries ``[a, a]`` of a variable (scan, target).
-
-    Raises
-    ------
-    UsageError
-        If the variable is not there, or a class is no region.
-    """
-    values = _variable(local, variable)
-    missing = sorted(set(local["target"].values.tolist()) - set(local["roi"].values.tolist()))
-    if missing:
-        raise UsageError(
-            "classes",
-            got=f"{missing[0]}, which is no region",
-            allowed="matrices whose regions include the explained classes",
-            remedy="reduce the attributions over a prediction",
-        )
-    names = local["target"].values
-    own = np.stack([values.sel(target=name, roi=name).values for name in names], axis=1)
-    return xr.DataArray(own, {"scan": local["scan"].values, "target": names}, ("scan", "target"))
+BACKGROUND = "background"
+_QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
-def describe(local: xr.Dataset, variable: str = "mass") -> pd.DataFrame:
-    """Return the distribution of every entry over scans.
+def context(cohort: Cohort, name: str, background: str = BACKGROUND) -> pd.DataFrame:
+    """Return how each class's attribution is shared out between itself, background and the rest.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The scans.
+    name : str
+        What the cohort is called in the table.
+    background : str
+        The region that is told apart, if there is one of this name.
 
     Returns
     -------
     DataFrame
-        A row per entry, each class's largest median first: `class`, `roi`, `own` (whether it is the class
-        itself), `n`, `mean`, `sd`, `min`, `q25`, `median`, `q75`, `max`.
+        A row per scan and class that is a region and present in the scan: `cohort`, `scan`, `class`, `own`,
+        `background`, `own_without_background` (the share in itself of what is not in background).
     """
-    values = _variable(local, variable)
-    rows = []
-    for target in values["target"].values:
-        for roi in values["roi"].values:
-            x = values.sel(target=target, roi=roi).values
-            x = x[np.isfinite(x)]
-            row = {"class": str(target), "roi": str(roi), "own": target == roi, "n": len(x)}
-            if len(x):
-                row |= {"mean": x.mean(), "sd": x.std(ddof=1) if len(x) > 1 else np.nan}
-                row |= dict(zip(_QUANTILES, np.quantile(x, list(_QUANTILES.values())), strict=True))
-            rows.append(row)
-    columns = ["class", "roi", "own", "n", "mean", "sd", *_QUANTILES]
-    frame = pd.DataFrame(rows, columns=columns)
-    place = {str(name): n for n, name in enumerate(values["target"].values)}
-    return frame.sort_values(
-        ["class", "median", "roi"],
-        ascending=[True, False, True],
-        key=lambda column: column.map(place) if column.name == "class" else column,
-        ignore_index=True,
-    )
-
-
-def _variable(local: xr.Dataset, variable: str) -> xr.DataArray:
-    if variable not in local or set(local[variable].dims) != {"scan", "target", "roi"}:
-        raise UsageError(
-            "variable",
-            got=repr(variable),
-            allowed=", ".join(str(n) for n, v in local.data_vars.items() if v.ndim == 3),
-            remedy="name one of these",
+    frames = []
+    for a, target in enumerate(cohort.targets):
+        if target not in cohort.rois:
+            continue
+        row = cohort.shares[:, a]  # [n_scans, n_rois]
+        own = row[:, cohort.rois.index(target)]
+        outer = row[:, cohort.rois.index(background)] if background in cohort.rois else np.zeros(len(row))
+        inner = np.divide(own, 1 - outer, out=np.full(len(own), np.nan), where=outer < 1)
+        columns = {"scan": cohort.scans, "class": target, "own": own, "background": outer}
+        if target == background:
+            inner = np.full(len(own), np.nan)
+        frame = pd.DataFrame({"cohort": name, **columns, "own_without_background": inner})
+        frames.append(frame[np.isfinite(own)])
+    if not frames:
+        return pd.DataFrame(
+            columns=["cohort", "scan", "class", "own", "background", "own_without_background"]
         )
-    return local[variable].transpose("scan", "target", "roi").sortby("scan")
+    return pd.concat(frames, ignore_index=True)
+
+
+def normal_range(cohort: Cohort) -> pd.DataFrame:
+    """Return the quantiles of every share over the scans of a cohort that have the class.
+
+    Returns
+    -------
+    DataFrame
+        A row per class and region: `class`, `roi`, `n`, `q05`, `q25`, `median`, `q75`, `q95`.
+    """
+    n_targets, n_rois = cohort.shares.shape[1:]
+    present = np.isfinite(cohort.shares[:, :, 0]).sum(axis=0)  # [L]
+    values = np.full((len(_QUANTILES), n_targets, n_rois), np.nan)
+    some = present > 0
+    values[:, some] = np.nanquantile(cohort.shares[:, some], list(_QUANTILES.values()), axis=0)
+    return pd.DataFrame(
+        {
+            "class": np.repeat(cohort.targets, n_rois),
+            "roi": np.tile(cohort.rois, n_targets),
+            "n": np.repeat(present, n_rois),
+            **{name: part.ravel() for name, part in zip(_QUANTILES, values, strict=True)},
+        }
+    )

@@ -12,6 +12,8 @@ from agg2exp_core.analysis.statistics import adjusted
 from agg2exp_core.errors import UsageError
 
 LEAST_PER_GROUP = 2
+MOST_CATEGORIES = 10
+"""Of a column that is compared: one with more holds names or texts."""
 N_PERMUTATIONS = 9999
 COLUMNS = ("column", "test", "n_flagged", "n_other", "flagged", "other", "effect", "effect_size", "p_value")
 """Of the table, beside `p_adjusted`."""
@@ -29,8 +31,8 @@ def compare_groups(flagged: Mapping[str, bool], metadata: pd.DataFrame, *, seed:
     flagged : mapping of str to bool
         By scan id.
     metadata : DataFrame
-        Indexed by scan id; a column of numbers with at most two different ones is one of categories. Missing
-        values do not count.
+        Indexed by scan id; a column of numbers with at most two different ones is one of categories, and one
+        of more than `MOST_CATEGORIES` words (a name, a text) is left out. Missing values do not count.
     seed : int
         Of the permutations.
 
@@ -57,6 +59,8 @@ def compare_groups(flagged: Mapping[str, bool], metadata: pd.DataFrame, *, seed:
     marks = pd.Series(flagged).loc[known.index].astype(bool)
     rows: list[dict[str, object]] = []
     for name, values in known.items():
+        if not _numeric(values) and values.nunique() > MOST_CATEGORIES:
+            continue
         there = values.notna()
         inside, outside = values[there & marks], values[there & ~marks]
         shared = {"column": str(name), "n_flagged": len(inside), "n_other": len(outside)}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agg2exp_core.analysis.cohort import Cohort, check_alike
 from agg2exp_core.analysis.detectors import DEFAULT_DETECTOR, DETECTORS, Detector
+from agg2exp_core.analysis.statistics import TooFewError
 from agg2exp_core.errors import UsageError
 
 N_FOLDS = 20
@@ -84,10 +85,9 @@ def find_outliers(new: Cohort, reference: Cohort, settings: OutlierSettings) -> 
     n = len(reference.scans)
     at_least, counted = np.ones(_with_all(new.shares)), np.ones(_with_all(new.shares))
     for left_out, rest in _folds(n, settings.seed):
-        theirs, ours = (
-            _scores(shares, reference.shares[rest], settings)
-            for shares in (reference.shares[left_out], new.shares)
-        )  # [n_left_out, L + 1], [n_new, L + 1]
+        rows = np.concatenate([reference.shares[left_out], new.shares])
+        theirs, ours = np.split(_scores(rows, reference.shares[rest], settings), [len(left_out)])
+        # [n_left_out, L + 1], [n_new, L + 1]
         at_least += (theirs[None] >= ours[:, None]).sum(axis=1)
         counted += np.isfinite(theirs).sum(axis=0)
     scores = _scores(new.shares, reference.shares, settings)
@@ -162,7 +162,7 @@ def _folds(n: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.in
 def _check_size(reference: Cohort, rate: float) -> None:
     needed = max(LEAST_REFERENCE, int(np.ceil(1 / rate)) - 1)
     if len(reference.scans) < needed:
-        raise UsageError(
+        raise TooFewError(
             "reference cohort",
             got=f"{len(reference.scans)} scans",
             allowed=f"at least {needed} to flag scans at the rate {rate:g}",

@@ -14,6 +14,8 @@ from agg2exp_core.labels import readable
 
 _LEAST_SPREAD = np.log(1.1)
 """Of the logarithm of a share: what differs by less than a tenth is alike."""
+_LEAST_SHARE = 0.01
+"""Now or in the reference: what is always less is no reason, however much it varies."""
 _USUAL = 0.95
 """Share of reference scans that have a class whose absence is worth saying."""
 REASON_COLUMNS = (
@@ -34,6 +36,7 @@ def reasons(new: Cohort, reference: Cohort, *, n_entries: int = 5) -> pd.DataFra
 
     The distance is that of the logarithm of the share (floored as `replace_zeros` does) from the reference
     median, in units of the reference's median absolute deviation (scaled to a normal's standard deviation).
+    Shares under 1%, in the scan and in the reference, are no reason.
 
     Parameters
     ----------
@@ -57,13 +60,18 @@ def reasons(new: Cohort, reference: Cohort, *, n_entries: int = 5) -> pd.DataFra
     centre[some] = np.nanmedian(logs, axis=0)
     spread[some] = median_abs_deviation(logs, axis=0, scale="normal", nan_policy="omit")
     z = (np.log(replace_zeros(new.shares)) - centre) / np.maximum(spread, _LEAST_SPREAD)
+    z = np.where(np.maximum(np.nan_to_num(new.shares), median) >= _LEAST_SHARE, z, 0.0)
     usual = known.mean(axis=0) >= _USUAL
     rows: list[tuple[object, ...]] = []
     for n, scan in enumerate(new.scans):
-        for a in np.flatnonzero(usual & np.isnan(new.shares[n, :, 0])):
+        absent = np.flatnonzero(usual & np.isnan(new.shares[n, :, 0]))
+        for a in absent:
             sentence = f"{readable(new.targets[a])} was not found in this scan"
             rows.append((scan, new.targets[a], "", *[np.nan] * 5, sentence))
-        far = np.abs(np.nan_to_num(z[n])).ravel()
+        lacks = [new.rois.index(new.targets[a]) for a in absent if new.targets[a] in new.rois]
+        far = np.abs(np.nan_to_num(z[n]))
+        far[:, lacks] = 0  # said already
+        far = far.ravel()
         for entry in np.argsort(-far, kind="stable")[:n_entries]:
             a, b = np.unravel_index(entry, z[n].shape)
             numbers = [float(part[a, b]) for part in (new.shares[n], median, q25, q75)]

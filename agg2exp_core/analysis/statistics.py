@@ -1,10 +1,16 @@
-"""What every table of tests needs: adjusted p-values, and p-values of permutations."""
+"""What every table of tests needs: adjusted p-values, p-values of permutations, a word for too few scans."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
+
+from agg2exp_core.errors import UsageError
+
+
+class TooFewError(UsageError):
+    """An analysis that needs more scans or classes than there are; the others can be made."""
 
 
 def adjusted(p_values: ArrayLike) -> NDArray[np.float64]:

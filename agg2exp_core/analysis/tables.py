@@ -12,6 +12,8 @@ import xarray as xr
 
 from agg2exp_core.errors import UsageError
 
+_BY_CLASS = {"class", "dice"}
+"""Columns of a table with a row per scan and class."""
 _SCAN_COLUMNS = ("scan", "scan_id", "patient", "image_id")
 
 
@@ -27,15 +29,20 @@ def read_metadata(path: Path) -> pd.DataFrame:
 
 
 def read_dice(path: Path, class_names: Iterable[str]) -> xr.DataArray:
-    """Return Dice (scan, target) from a table with a column per class, or CLASS_dice as `export` writes them.
+    """Return Dice (scan, target) from a table with a row per scan, or with one per scan and class.
+
+    Columns are classes, or CLASS_dice as of the paper's table; or scan, class and dice, as those of one model
+    in the ``scores.csv`` of `compare-models`.
 
     Raises
     ------
     UsageError
-        If it cannot be read, has no column of a class, or holds what is no Dice.
+        If it cannot be read, has no column of a class, holds what is no Dice, or tells of several models.
     """
     names = list(class_names)
     frame = _read_csv(path, "--dice")
+    if set(frame.columns) >= _BY_CLASS:
+        frame = _wide(frame, path)
     columns = {f"{name}_dice" if f"{name}_dice" in frame else name: name for name in names}
     known = [column for column in columns if column in frame]
     if not known:
@@ -52,7 +59,7 @@ def read_dice(path: Path, class_names: Iterable[str]) -> xr.DataArray:
         scan, column = where[where].index[0]
         raise UsageError(
             "--dice",
-            got=f"{frame.loc[scan, column]!r} for {column} of {scan}",
+            got=f"{frame.loc[scan, column]} for {column} of {scan}",
             allowed="numbers from 0 to 1, or nothing",
             remedy="correct the table",
         )
@@ -85,9 +92,28 @@ def read_reports(path: Path) -> Mapping[str, str]:
     return reports
 
 
+def _wide(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return a row per scan and a column per class from a row per scan and class."""
+    twice = frame.reset_index().duplicated(["scan", "class"])
+    if twice.any():
+        models = frame["model"].nunique() if "model" in frame else 1
+        raise UsageError(
+            "--dice",
+            got=f"{path} with {models} models" if models > 1 else f"{path} with a scan and class twice",
+            allowed="one Dice for each scan and class",
+            remedy="keep the rows of one model",
+        )
+    return frame.set_index("class", append=True)["dice"].unstack()
+
+
 def _read_csv(path: Path, option: str) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path)
+        with path.open() as file:
+            heading = file.readline()
+        separator = ";" if heading.count(";") > heading.count(",") else ","
+        columns = pd.read_csv(path, sep=separator, nrows=0).columns
+        column = next((name for name in _SCAN_COLUMNS if name in columns), columns[0])
+        frame = pd.read_csv(path, sep=separator, dtype={column: str})
     except (OSError, ValueError) as error:
         raise _unreadable(option, path, error) from None
     if frame.empty or len(frame.columns) < 2:
@@ -95,11 +121,11 @@ def _read_csv(path: Path, option: str) -> pd.DataFrame:
             option,
             got=f"{path} with {len(frame)} rows and {len(frame.columns)} columns",
             allowed="a CSV table: ids of scans and at least one other column",
-            remedy="check its separator, which is a comma",
+            remedy="check its separator, a comma or a semicolon",
         )
-    column = next((name for name in _SCAN_COLUMNS if name in frame), frame.columns[0])
     frame = frame.set_index(frame[column].astype(str)).drop(columns=column).rename_axis("scan")
-    if not frame.index.is_unique:
+    by_class = option == "--dice" and set(frame.columns) >= _BY_CLASS
+    if not frame.index.is_unique and not by_class:
         raise UsageError(
             option,
             got=f"the scan {frame.index[frame.index.duplicated()][0]} more than once",

@@ -17,7 +17,7 @@ from agg2exp_core.attribution.baselines import baseline_image, parse_baseline
 from agg2exp_core.attribution.captum_scan import WholeModel, seeded
 from agg2exp_core.attribution.engine import Problem
 from agg2exp_core.attribution.method import Explained, Geometry, Method, Passes
-from agg2exp_core.attribution.supervoxels import cubes, cubes_per_axis, semantic
+from agg2exp_core.attribution.supervoxels import cubes, cubes_per_axis
 from agg2exp_core.errors import UsageError
 
 Cost = Callable[[Any, Geometry], tuple[int, int]]
@@ -238,9 +238,9 @@ def _feature_mask(mask: Any, problem: Problem) -> torch.Tensor:
     if not isinstance(mask, str):
         ids = torch.as_tensor(np.asarray(mask), device=problem.image.device)
     elif side is None:
-        ids = problem.tiling.crop(semantic(problem.clean))
+        ids = problem.tiling.crop(problem.clean.labels).int()
     else:
-        ids = problem.tiling.crop(cubes(problem.tiling, side, problem.image))
+        ids = cubes(problem.tiling.scan_shape, side, problem.image.device)
     if tuple(ids.shape) != problem.tiling.scan_shape:
         raise UsageError(
             "feature_mask",

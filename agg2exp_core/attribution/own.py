@@ -12,7 +12,6 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
 from typing import Any, cast
 
 import torch
@@ -21,6 +20,7 @@ from agg2exp_core.attribution.engine import Problem
 from agg2exp_core.attribution.method import Explained, Method
 from agg2exp_core.attribution.parsing import PARAMETER_TYPES
 from agg2exp_core.errors import UsageError
+from agg2exp_core.references import find
 
 _CONTRACT = "def method(problem, classes, parameter=default, ...), or a frozen dataclass with explain"
 
@@ -33,42 +33,12 @@ def own_method(reference: str) -> type[Method]:
     UsageError
         If there is no such module or attribute, or it is no method.
     """
-    found = _find(reference)
+    found = find("method", reference)
     if isinstance(found, type):
         return _from_class(reference, found)
     if callable(found):
         return _from_function(reference, found)
     raise _refused(reference, f"a {type(found).__name__}")
-
-
-def _find(reference: str) -> Any:
-    module_name, _, path = reference.partition(":")
-    try:
-        found = import_module(module_name)
-    except Exception as error:  # whatever a user's module does when it is imported
-        missing = isinstance(error, ModuleNotFoundError) and error.name in _parents(module_name)
-        said = "no such module" if missing else f"a module that fails: {type(error).__name__}: {error}"
-        raise UsageError(
-            "method",
-            got=f"{reference!r}, {said}",
-            allowed="module:attribute of a module that Python can import",
-            remedy="run in the module's folder, or put that on PYTHONPATH",
-        ) from error
-    for name in path.split("."):
-        if not hasattr(found, name):
-            raise UsageError(
-                "method",
-                got=f"{reference!r}, but {module_name} has no {path!r}",
-                allowed="the name of a function or class in it",
-                remedy="check the name after the colon",
-            )
-        found = getattr(found, name)
-    return found
-
-
-def _parents(module_name: str) -> list[str]:
-    parts = module_name.split(".")
-    return [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
 
 
 def _refused(reference: str, got: str) -> UsageError:

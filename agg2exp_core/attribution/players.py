@@ -19,7 +19,7 @@ from agg2exp_core.attribution.engine import Problem
 from agg2exp_core.attribution.games import MaskedScan
 from agg2exp_core.attribution.method import Explained, Geometry
 from agg2exp_core.attribution.ranges import at_least, one_of
-from agg2exp_core.attribution.supervoxels import cubes, cubes_in_windows, semantic, side_for
+from agg2exp_core.attribution.supervoxels import NO_PLAYER, cubes, cubes_in_windows, side_for
 from agg2exp_core.errors import UsageError
 
 CUBE_SIDE = 128
@@ -99,8 +99,8 @@ class PlayerMethod(ABC):
             )
 
     @abstractmethod
-    def partition(self, problem: Problem) -> torch.Tensor:
-        """Return the id of each voxel's player ``[*padded scan]``."""
+    def supervoxels(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return the id of each voxel's player, given the clean label map ``[X, Y, Z]``."""
 
     @abstractmethod
     def players_in_windows(self, geometry: Geometry) -> Sequence[int]:
@@ -114,7 +114,8 @@ class PlayerMethod(ABC):
     def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
         """Yield the attribution of each class: its players' values on their voxels."""
         start = baseline_image(self.baseline, problem.image, problem.model)
-        scan = MaskedScan.of(problem, self.partition(problem), start)
+        ids = self.supervoxels(problem.tiling.crop(problem.clean.labels))
+        scan = MaskedScan.of(problem, problem.tiling.pad(ids, NO_PLAYER), start)
         outcome = self.solve(scan, classes)
         n_channels = problem.image.shape[0]
         shares = scan.n_voxels.clamp(min=1).double() * n_channels if self.spread == "even" else 1.0
@@ -128,9 +129,9 @@ class PlayerMethod(ABC):
 class SemanticPlayers(PlayerMethod):
     """The players are the classes of the clean prediction, background included."""
 
-    def partition(self, problem: Problem) -> torch.Tensor:
-        """Return the class of each voxel ``[*padded scan]``."""
-        return semantic(problem.clean)
+    def supervoxels(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return the class of each voxel ``[X, Y, Z]``."""
+        return labels.int()
 
     def players_in_windows(self, geometry: Geometry) -> Sequence[int]:
         """Return the number of classes for each window: which it holds is not known beforehand."""
@@ -170,9 +171,9 @@ class CubePlayers(PlayerMethod):
         """Return the side for a scan of a shape ``(X, Y, Z)``."""
         return self.cube_side if self.n_cubes is None else side_for(shape, self.n_cubes)
 
-    def partition(self, problem: Problem) -> torch.Tensor:
-        """Return the cube of each voxel ``[*padded scan]``."""
-        return cubes(problem.tiling, self.side(problem.tiling.scan_shape), problem.image)
+    def supervoxels(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return the cube of each voxel ``[X, Y, Z]``."""
+        return cubes(labels.shape, self.side(labels.shape), labels.device)
 
     def players_in_windows(self, geometry: Geometry) -> Sequence[int]:
         """Return how many cubes meet each window."""

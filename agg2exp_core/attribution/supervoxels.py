@@ -11,39 +11,32 @@ from itertools import count
 
 import torch
 
-from agg2exp_core.attribution.aggregation import Clean
 from agg2exp_core.windows import Tiling
 
 NO_PLAYER = -1
 """Id of padding."""
 
 
-def semantic(clean: Clean) -> torch.Tensor:
-    """Return the players that are the predicted classes, background included ``[*padded scan]``."""
-    return clean.labels.int()
-
-
-def cubes(tiling: Tiling, side: int, like: torch.Tensor) -> torch.Tensor:
-    """Return the players that are cubes, on the device of `like`.
+def cubes(shape: Sequence[int], side: int, device: torch.device) -> torch.Tensor:
+    """Return the players that are cubes.
 
     Parameters
     ----------
-    tiling : Tiling
-        Says where the scan lies in its padding.
+    shape : sequence of int
+        Of the scan, ``(X, Y, Z)``.
     side : int
         Voxels along each edge. Cubes start at voxel 0 of each axis; the last one is what remains.
-    like : torch.Tensor
-        On the device that is wanted.
+    device : torch.device
+        Where they are wanted.
 
     Returns
     -------
-    torch.Tensor of int32, shape [*padded scan]
-        Ids from 0, the last axis running fastest, each used for one cube; `NO_PLAYER` in padding.
+    torch.Tensor of int32, shape [X, Y, Z]
+        Ids from 0, the last axis running fastest, each used for one cube.
     """
-    _, n_y, n_z = cubes_per_axis(tiling.scan_shape, side)
-    x, y, z = (torch.arange(n, dtype=torch.int32, device=like.device) // side for n in tiling.scan_shape)
-    ids = (x[:, None, None] * n_y + y[:, None]) * n_z + z  # [X, Y, Z]
-    return tiling.pad(ids, NO_PLAYER)
+    _, n_y, n_z = cubes_per_axis(shape, side)
+    x, y, z = (torch.arange(n, dtype=torch.int32, device=device) // side for n in shape)
+    return (x[:, None, None] * n_y + y[:, None]) * n_z + z
 
 
 def cubes_per_axis(shape: Sequence[int], side: int) -> tuple[int, ...]:

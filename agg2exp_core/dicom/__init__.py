@@ -16,7 +16,7 @@ from agg2exp_core.dicom.headers import (
 from agg2exp_core.dicom.identity import KEPT, IdentityKey, age_band, kept_metadata
 from agg2exp_core.dicom.pixels import read_hu
 from agg2exp_core.dicom.quiet import quiet
-from agg2exp_core.dicom.refusal import NotWantedError
+from agg2exp_core.dicom.refusal import LaterError, NotWantedError
 from agg2exp_core.dicom.series import Rules, Series, group
 from agg2exp_core.dicom.stack import Stack, stack
 
@@ -25,6 +25,7 @@ __all__ = [
     "Header",
     "Identity",
     "IdentityKey",
+    "LaterError",
     "NotWantedError",
     "Rules",
     "Series",

@@ -19,9 +19,9 @@ class BoundedReader(io.BufferedReader):
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
-        self.n_bytes = path.stat().st_size
+        self._n_bytes = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return at most `size` bytes, and no more than are left."""
-        left = max(self.n_bytes - self.tell(), 0)
+        left = max(self._n_bytes - self.tell(), 0)
         return super().read(left if size is None or size < 0 else min(size, left))

@@ -18,7 +18,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirecto
 
 from agg2exp_core.dicom.bounded import BoundedReader
 from agg2exp_core.dicom.quiet import quiet
-from agg2exp_core.dicom.refusal import NotWantedError
+from agg2exp_core.dicom.refusal import LaterError, NotWantedError
 from agg2exp_core.errors import ScanError
 
 PREAMBLE_BYTES = 128
@@ -56,8 +56,6 @@ class Header:
     ----------
     path : Path
         The file.
-    n_bytes : int
-        Its size.
     identity : Identity
         Whose image it is.
     age, sex : str
@@ -87,7 +85,6 @@ class Header:
     """
 
     path: Path
-    n_bytes: int
     identity: Identity
     age: str = field(repr=False)
     sex: str = field(repr=False)
@@ -219,7 +216,6 @@ def _read_header(path: Path) -> Header:
             )
         return Header(
             path=path,
-            n_bytes=stream.n_bytes,
             identity=Identity(*(_text(dataset, keyword) for keyword in _KEYWORDS[:3])),
             age=_text(dataset, "PatientAge"),
             sex=_text(dataset, "PatientSex"),
@@ -266,7 +262,7 @@ def _check_syntax(path: Path, syntax: UID) -> None:
             remedy="send the series in another transfer syntax, for instance Explicit VR Little Endian",
         )
     if not decoder.is_available:
-        raise ScanError(
+        raise LaterError(
             path,
             got=f"the transfer syntax {syntax.name}, for which no decoder is installed",
             allowed=known,

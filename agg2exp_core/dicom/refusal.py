@@ -11,6 +11,10 @@ class NotWantedError(ScanError):
     """A file or series that is whole, and not what is asked for: a localizer, for one."""
 
 
+class LaterError(ScanError):
+    """A file or series that may become usable without a change to it."""
+
+
 def term(value: str) -> str:
     """Return a defined term of DICOM for a message; what may be anything else is not quoted."""
     if not value:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 
 from agg2exp_core.types import SegmentationModel
 
@@ -50,11 +51,13 @@ def counted(model: SegmentationModel) -> Iterator[tuple[SegmentationModel, Tally
         tally.backward += int(upstream.flatten(1).any(dim=1).sum())
 
     def count_forward(network: torch.nn.Module, args: tuple[Any, ...], logits: torch.Tensor) -> None:
+        if network is not model.network:
+            return
         tally.forward += len(logits)
         if logits.requires_grad:
             logits.register_hook(count_backward)
 
-    hook = model.network.register_forward_hook(count_forward)
+    hook = register_module_forward_hook(count_forward)  # of all modules: TorchScript's take none of their own
     try:
         yield model, tally
     finally:

@@ -8,12 +8,19 @@ the axes ``target`` (the explained class) and ``roi`` (where its attribution lie
 from agg2exp_core.errors import UsageError
 
 try:
+    from agg2exp_core.figures.atlas import atlas
     from agg2exp_core.figures.canvas import to_png, to_svg
+    from agg2exp_core.figures.context import context_figure
     from agg2exp_core.figures.contributions import contribution_graph
+    from agg2exp_core.figures.dark import darken
+    from agg2exp_core.figures.dendrogram import dendrogram_figure
     from agg2exp_core.figures.distributions import distributions
     from agg2exp_core.figures.graph import semantic_graph
     from agg2exp_core.figures.heat_map import heat_map
     from agg2exp_core.figures.overlay import overlay
+    from agg2exp_core.figures.panels import four_panels
+    from agg2exp_core.figures.planes import Cut, cut
+    from agg2exp_core.figures.quality import quality_figure
 except ModuleNotFoundError as missing:
     raise UsageError(
         "figures",
@@ -23,10 +30,18 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 __all__ = [
+    "Cut",
+    "atlas",
+    "context_figure",
     "contribution_graph",
+    "cut",
+    "darken",
+    "dendrogram_figure",
     "distributions",
+    "four_panels",
     "heat_map",
     "overlay",
+    "quality_figure",
     "semantic_graph",
     "to_png",
     "to_svg",

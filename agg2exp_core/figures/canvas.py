@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -20,6 +21,12 @@ SUBDUED = "#52606d"
 """Colour of notes."""
 FAINT = "#9aa5b1"
 """Colour of rules and of what is absent."""
+GRID = "#e4e7eb"
+"""Colour of lines behind the data."""
+MISSING = "#eef0f2"
+"""Colour of a cell without a number."""
+COHORT_COLOURS = ("#0072B2", "#D55E00")
+"""Of the cohorts, in their order: told apart by all kinds of colour vision."""
 
 
 def to_png(figure: Figure, dpi: int = 110) -> bytes:
@@ -45,8 +52,22 @@ def to_svg(figure: Figure) -> bytes:
 
 def text_colour(name: str) -> tuple[float, float, float]:
     """Return the colour of a class's group, darkened for letters on white."""
-    red, green, blue = (0.72 * part for part in to_rgb(colour_of(name)))
+    return group_ink(colour_of(name))
+
+
+def group_ink(colour: str) -> tuple[float, float, float]:
+    """Return a group's colour, darkened for letters on white."""
+    red, green, blue = (0.72 * part for part in to_rgb(colour))
     return red, green, blue
+
+
+def plain_axes(ax: Axes, grid: str = "x") -> None:
+    """Take away all lines of the frame but the lowest, and lay a faint grid behind the data."""
+    ax.grid(axis=grid, color=GRID, linewidth=0.8)  # type: ignore[arg-type]
+    ax.set_axisbelow(True)
+    ax.tick_params(length=0, labelsize=8.5)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.spines["bottom"].set_color(FAINT)
 
 
 def title_of(figure: Figure, title: str, explanation: str) -> None:
@@ -84,7 +105,7 @@ def check_matrix(matrix: xr.DataArray) -> xr.DataArray:
 
 
 def check_target(local: xr.Dataset, target: str, variable: str) -> xr.DataArray:
-    """Return the rows of one class over scans, ``(scan, roi)``.
+    """Return the rows of one class over scans, ``(scan, roi)``; merged regions repeat their parts and go.
 
     Raises
     ------
@@ -97,7 +118,8 @@ def check_target(local: xr.Dataset, target: str, variable: str) -> xr.DataArray:
     _check_dims(values, {"scan", "target", "roi"})
     if target not in values["target"].values:
         raise _unknown("target", target, values["target"].values)
-    return values.sel(target=target).transpose("scan", "roi")
+    row = values.sel(target=target).transpose("scan", "roi")
+    return row.isel(roi=row["roi_kind"].values != "merged") if "roi_kind" in row.coords else row
 
 
 def _check_dims(values: xr.DataArray, dims: set[str]) -> None:

@@ -18,7 +18,8 @@ def contribution_graph(
     """Return the graph of the `top` contributions to each class.
 
     Background is left out as class and as region, and merged regions, which repeat their parts, as
-    regions; rows are then divided by their sum. A class's share in itself is no edge: it is the
+    regions; rows are then divided by their sum over the model's own classes, so that extra regions, which
+    overlap these, take nothing from them. A class's share in itself is no edge: it is the
     node attribute ``own`` (NaN for a node that is a region only, or whose class is missing there).
 
     Parameters
@@ -41,17 +42,15 @@ def contribution_graph(
     """
     matrix = check_matrix(matrix)
     regions = [str(name) for name in matrix["roi"].values]
-    if "roi_kind" in matrix.coords:
-        merged = {
-            name for name, kind in zip(regions, matrix["roi_kind"].values, strict=True) if kind == "merged"
-        }
-        regions = [name for name in regions if name not in merged]
-    regions = [name for name in regions if name != background]
+    kinds = map(str, matrix["roi_kind"].values) if "roi_kind" in matrix.coords else ["class"] * len(regions)
+    kind_of = dict(zip(regions, kinds, strict=True))
+    regions = [name for name in regions if name != background and kind_of[name] != "merged"]
+    partition = [name for name in regions if kind_of[name] == "class"]
     classes = [str(name) for name in matrix["target"].values if name != background]
     graph: nx.DiGraph[str] = nx.DiGraph()
     for name in classes:
         row = matrix.sel(target=name, roi=regions)
-        total = float(row.sum())
+        total = float(row.sel(roi=partition).sum())
         if not total:
             continue
         share = dict(zip(regions, np.asarray(row.values, dtype=np.float64) / total, strict=True))

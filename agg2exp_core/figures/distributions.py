@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.figures.canvas import FAINT, INK, check_target, group_handles, text_colour, title_of
+from agg2exp_core.figures.boxes import draw_boxes
+from agg2exp_core.figures.canvas import INK, check_target, group_handles, plain_axes, text_colour, title_of
 from agg2exp_core.labels import colour_of, readable
 
 _AXES = {
@@ -64,7 +65,7 @@ def distributions(
     height = 1.7 + 0.33 * len(names)
     figure = Figure(figsize=(8.6, height), facecolor="white")
     ax = figure.add_axes((0.22, 0.95 / height, 0.75, 1 - 1.5 / height))
-    _draw(ax, [columns[name] for name in names], names, target)
+    draw_row(ax, [columns[name] for name in names], names, target)
     if "units" not in values.attrs:
         ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     what = values.attrs.get("long_name", _AXES.get(variable, readable(variable)))
@@ -79,32 +80,12 @@ def distributions(
     return figure
 
 
-def _draw(ax: Axes, columns: list[NDArray[np.float64]], names: list[str], target: str) -> None:
+def draw_row(ax: Axes, columns: list[NDArray[np.float64]], names: list[str], target: str) -> None:
+    """Draw a box per region, from above, the class itself marked."""
     places = np.arange(len(names))
-    boxes = ax.boxplot(
-        columns,
-        positions=places,
-        orientation="horizontal",
-        widths=0.62,
-        patch_artist=True,
-        showfliers=False,
-        medianprops={"color": INK, "linewidth": 1.6},
-        whiskerprops={"color": FAINT},
-        capprops={"color": FAINT},
-        manage_ticks=False,
-    )
-    for box, name in zip(boxes["boxes"], names, strict=True):
-        box.set(facecolor=f"{colour_of(name)}55", edgecolor=colour_of(name))
-    jitter = np.random.default_rng(0)
-    for place, name, numbers in zip(places, names, columns, strict=True):
-        height = place + jitter.uniform(-0.2, 0.2, numbers.size)
-        ax.scatter(numbers, height, s=9, color=colour_of(name), alpha=0.6, linewidths=0, zorder=3)
+    draw_boxes(ax, columns, places, [colour_of(name) for name in names])
     ax.set_yticks(places, [f"▸ {readable(name)}" if name == target else readable(name) for name in names])
     for label, name in zip(ax.get_yticklabels(), names, strict=True):
         label.set(color=text_colour(name), fontweight="bold", fontsize=8.5)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.grid(axis="x", color="#e4e7eb", linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.tick_params(length=0)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.spines["bottom"].set_color(FAINT)
+    plain_axes(ax)

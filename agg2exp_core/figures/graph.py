@@ -20,6 +20,8 @@ from agg2exp_core.labels import colour_of, readable
 
 _WIDEST_POINTS = 7.5
 _MANY = 22
+_POINTS_PER_INCH = 3.6
+"""Of labels, for a small circle."""
 Point = NDArray[np.float64]
 
 
@@ -52,25 +54,13 @@ def semantic_graph(
         If `matrix` has other axes, or no value at all.
     """
     graph = contribution_graph(matrix, top=top, background=background)
-    order = circle_order(graph)
-    angles = np.pi / 2 - 2 * np.pi * np.arange(len(order)) / max(len(order), 1)
-    places = dict(zip(order, np.stack([np.cos(angles), np.sin(angles)], axis=1), strict=True))
-    radius = min(0.1, 0.36 * np.pi / max(len(order), 1))
-    heaviest = max((weight for _, _, weight in graph.edges.data("weight")), default=1.0)
-
-    crowded = len(order) > _MANY
-    reach = 1.6 if crowded else 1.34
-    inch = 3.05 * max(1.0, len(order) / _MANY)  # of the circle's radius
+    reach = 1.6 if len(graph) > _MANY else 1.34
+    inch = 3.05 * max(1.0, len(graph) / _MANY)  # of the circle's radius
     figure = Figure(figsize=((2 * reach + 0.92) * inch, 2 * reach * inch + 0.7), facecolor="white")
     ax = figure.add_axes((0.0, 0.35 / figure.get_figheight(), 1.0, 1 - 0.7 / figure.get_figheight()))
-    ax.set(xlim=(-reach - 0.22, reach + 0.7), ylim=(-reach, reach), aspect="equal")
-    ax.axis("off")
-    for source, target, weight in sorted(graph.edges.data("weight"), key=lambda edge: edge[2]):
-        _draw_edge(ax, places[source], places[target], radius, colour_of(target), weight / heaviest)
-    for name in order:
-        _draw_node(ax, name, places[name], radius, graph.nodes[name]["own"], inch)
-        _draw_label(ax, name, places[name], radius, crowded)
-    _legends(figure, graph, heaviest)
+    draw_graph(ax, graph, inch)
+    ax.set(xlim=(-reach - 0.22, reach + 0.7), ylim=(-reach, reach))
+    _legends(figure, graph, _heaviest(graph))
     title_of(
         figure,
         title,
@@ -78,6 +68,35 @@ def semantic_graph(
         "Ring and number: share in the class itself. Shares without background.",
     )
     return figure
+
+
+def draw_graph(ax: Axes, graph: nx.DiGraph[str], inch: float) -> None:
+    """Draw a graph of contributions on a circle.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    graph : networkx.DiGraph
+        As `contribution_graph` returns it.
+    inch : float
+        Of the circle's radius on paper.
+    """
+    order = circle_order(graph)
+    angles = np.pi / 2 - 2 * np.pi * np.arange(len(order)) / max(len(order), 1)
+    places = dict(zip(order, np.stack([np.cos(angles), np.sin(angles)], axis=1), strict=True))
+    radius = min(0.1, 0.36 * np.pi / max(len(order), 1))
+    heaviest, crowded = _heaviest(graph), len(order) > _MANY
+    ax.set(xlim=(-1.45, 1.45), ylim=(-1.34, 1.34), aspect="equal")
+    ax.axis("off")
+    for source, target, weight in sorted(graph.edges.data("weight"), key=lambda edge: edge[2]):
+        _draw_edge(ax, places[source], places[target], radius, colour_of(target), weight / heaviest)
+    for name in order:
+        _draw_node(ax, name, places[name], radius, graph.nodes[name]["own"], inch)
+        _draw_label(ax, name, places[name], radius, crowded, inch)
+
+
+def _heaviest(graph: nx.DiGraph[str]) -> float:
+    return max((weight for _, _, weight in graph.edges.data("weight")), default=1.0)
 
 
 def _draw_edge(ax: Axes, start: Point, end: Point, radius: float, colour: str, strength: float) -> None:
@@ -131,9 +150,9 @@ def _draw_node(ax: Axes, name: str, place: Point, radius: float, own: float, inc
         )
 
 
-def _draw_label(ax: Axes, name: str, place: Point, radius: float, crowded: bool) -> None:
+def _draw_label(ax: Axes, name: str, place: Point, radius: float, crowded: bool, inch: float) -> None:
     x, y = (float(part) for part in place)
-    outside = 1 + radius + 0.03
+    outside = 1 + radius + 0.09 / inch
     angle = float(np.degrees(np.arctan2(y, x)))
     text, rotation, upright = textwrap.fill(readable(name), 16), 0.0, "center"
     if crowded:
@@ -148,7 +167,7 @@ def _draw_label(ax: Axes, name: str, place: Point, radius: float, crowded: bool)
         va=upright,
         rotation=rotation,
         rotation_mode="anchor",
-        fontsize=9 if crowded else 10,
+        fontsize=9 if crowded else min(10.0, _POINTS_PER_INCH * inch),
         fontweight="bold",
         color=text_colour(name),
         zorder=7,

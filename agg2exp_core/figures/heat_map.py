@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
-from agg2exp_core.figures.canvas import FAINT, INK, SUBDUED, check_matrix, text_colour, title_of
+from agg2exp_core.figures.canvas import FAINT, INK, MISSING, SUBDUED, check_matrix, text_colour, title_of
+from agg2exp_core.figures.dark import ON_DATA
 from agg2exp_core.labels import readable
 
 _CELL_INCH = (0.47, 0.36)
@@ -192,11 +193,20 @@ def _draw(ax: Axes, values: xr.DataArray, block: _Block, annotated: bool) -> Non
         corner = (column - 0.5, row - 0.5)
         if np.isnan(value):
             ax.add_patch(
-                Rectangle(corner, 1, 1, facecolor="#eef0f2", edgecolor=FAINT, hatch="////", linewidth=0)
+                Rectangle(corner, 1, 1, facecolor=MISSING, edgecolor=FAINT, hatch="////", linewidth=0)
             )
         elif annotated:
             colour = _ink_on(block.colours(block.norm(value)))
-            ax.text(column, row, _number(value, shares), ha="center", va="center", fontsize=7.2, color=colour)
+            ax.text(
+                column,
+                row,
+                _number(value, shares),
+                ha="center",
+                va="center",
+                fontsize=7.2,
+                color=colour,
+                gid=ON_DATA,
+            )
         if targets[row] == block.columns[column]:
             for colour, width in (("white", 3.4), (INK, 1.4)):
                 ax.add_patch(

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import reduce
-from operator import add
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
 import dask.array as da
 import numpy as np
 import xarray as xr
-from dask.base import compute
-from dask.delayed import delayed
-from numpy.typing import NDArray
 
 from agg2exp_core.errors import ScanError, UsageError
-from agg2exp_core.importance.regions import Atoms, RoiSet, atoms
+from agg2exp_core.importance.regions import RoiSet, atoms
+from agg2exp_core.importance.stored import sums_from_arrays
 from agg2exp_core.importance.sums import RoiSums, Sums, ratio, roi_sums
 from agg2exp_core.types import ClassAttribution, Mask, Prediction
 
@@ -32,8 +27,6 @@ VARIABLES = (
     "mass_without_background",
 )
 """The variables with dimensions (target, roi)."""
-_N_COMBINED = 8
-"""How many partial sums one Dask task combines."""
 
 
 def local_importance(
@@ -99,8 +92,7 @@ def local_importance_from_arrays(
 ) -> xr.Dataset:
     """Reduce stored attributions to the class-by-region matrix, in one pass with Dask.
 
-    Each chunk becomes a `RoiSums`, and these are combined as a tree: memory holds a few chunks, whatever
-    the size of the scan, and the result does not depend on the chunks. The scheduler is Dask's current one.
+    Memory holds a few chunks, whatever the size of the scan; see `sums_from_arrays`.
 
     Parameters
     ----------
@@ -128,48 +120,8 @@ def local_importance_from_arrays(
     known = known or {}
     for name, values in attributions.items():
         _check(name, values.shape, known, rois)
-    regions = [*([] if rois.labels is None else [rois.labels]), *rois.extra.values()]
-    region_blocks, value_blocks = _aligned(regions, list(attributions.values()))
-    split = delayed(_split_block)
-    splits = [
-        split(rois.labels is not None, blocks, len(rois.class_names), rois.unions) for blocks in region_blocks
-    ]
-    sums = {
-        name: _combined([delayed(roi_sums)(block, part) for block, part in zip(blocks, splits, strict=True)])
-        for name, blocks in zip(attributions, value_blocks, strict=True)
-    }
-    n_voxels = _combined([part.n_voxels for part in splits])
-    computed, counts = compute(sums, n_voxels)  # type: ignore[no-untyped-call]
+    computed, counts = sums_from_arrays(attributions, rois)
     return _finalise({**known, **computed}, counts, rois, background)
-
-
-def _aligned(regions: Sequence[Any], values: Sequence[da.Array]) -> tuple[list[list[Any]], list[list[Any]]]:
-    """Cut all arrays alike; return the blocks of the regions by place, and those of each attribution."""
-    spatial = [da.asarray(region) for region in regions]  # type: ignore[no-untyped-call]
-    channelled = [(v if v.ndim == 4 else v[None]).rechunk({0: -1}) for v in values]  # [C, X, Y, Z]
-    arguments: list[Any] = [item for array in spatial for item in (array, "xyz")]
-    arguments += [item for n, array in enumerate(channelled) for item in (array, (n, *"xyz"))]
-    _, arrays = da.core.unify_chunks(*arguments)  # type: ignore[no-untyped-call]
-    blocks = [array.to_delayed().ravel().tolist() for array in arrays]
-    return [list(place) for place in zip(*blocks[: len(spatial)], strict=True)], blocks[len(spatial) :]
-
-
-def _split_block(
-    has_labels: bool, blocks: Sequence[NDArray[Any]], n_classes: int, unions: Sequence[Sequence[int]]
-) -> Atoms:
-    labels, masks = (blocks[0], blocks[1:]) if has_labels else (None, blocks)
-    return atoms(labels, masks, n_classes, unions)
-
-
-def _combined(parts: list[Any]) -> Any:
-    while len(parts) > 1:
-        groups = [parts[n : n + _N_COMBINED] for n in range(0, len(parts), _N_COMBINED)]
-        parts = [delayed(_total)(group) for group in groups]
-    return parts[0]
-
-
-def _total(parts: Sequence[Any]) -> Any:
-    return reduce(add, parts)
 
 
 def _check(name: str, shape: tuple[int, ...], seen: Collection[str], rois: RoiSet) -> None:

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agg2exp_core.errors import Agg2ExpError, StoreError
 from agg2exp_core.intake.ledger import FAILED, Entry
-from agg2exp_core.intake.sources import Source
+from agg2exp_core.intake.sources import Source, listed
 from agg2exp_core.intake.taking import Intake, failed
 
 
@@ -79,15 +78,4 @@ def take_arrival(source: Source, intake: Intake, arrival: Arrival) -> list[Entry
 
 
 def _arrivals(source: Source, intake: Intake) -> list[Arrival]:
-    try:
-        listing = source.listing()
-    except Agg2ExpError:
-        raise
-    except Exception as error:  # its text may hold addresses of series
-        raise StoreError(
-            "SOURCE",
-            got=f"no listing ({type(error).__name__})",
-            allowed="a folder, bucket or DICOMweb service that answers",
-            remedy="check its address, that it is up, and the credentials in the environment",
-        ) from None
-    return [Arrival(unit, state, intake.token(unit, state)) for unit, state in listing.items()]
+    return [Arrival(unit, state, intake.token(unit, state)) for unit, state in listed(source).items()]

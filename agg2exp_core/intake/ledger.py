@@ -14,6 +14,7 @@ from agg2exp_core.errors import StoreError
 FOLDER = ".ledger"
 
 ACCEPTED, KNOWN, NOT_WANTED, QUARANTINED, FAILED = "accepted", "known", "not wanted", "quarantined", "failed"
+NO_IMAGE = "no image"
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,23 @@ class Entry:
     ----------
     content : str
         Keyed hash of its bytes.
-    status : {"accepted", "known", "not wanted", "quarantined", "failed"}
-        Taken in now; taken in or refused before; whole and not what is asked for; not usable; not done
-        because of something that may pass, and so tried again the next time.
+    status : {"accepted", "known", "not wanted", "no image", "quarantined", "failed"}
+        Taken in now; taken in or refused before; whole and not what is asked for; files that are neither
+        DICOM images nor NIfTI; not usable; not done because of something that may pass, and so tried again
+        the next time.
     scan_id : str
         Under which it was taken in, else empty.
     reason : str
         Why it was not, else empty.
+    rules : str
+        Of what is not wanted: the rules that say so, else empty.
     """
 
     content: str
     status: str
     scan_id: str = ""
     reason: str = ""
+    rules: str = ""
 
     @property
     def is_bad(self) -> bool:
@@ -69,7 +74,7 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         """Keep how a content fared."""
-        _write(self._contents / f"{entry.content}.json", asdict(entry))
+        write_json(self._contents / f"{entry.content}.json", asdict(entry))
 
     def knows_arrival(self, token: str) -> bool:
         """Return whether everything of an arrival has been recorded."""
@@ -77,7 +82,7 @@ class Ledger:
 
     def record_arrival(self, token: str, contents: list[str]) -> None:
         """Keep that all contents of an arrival have been recorded."""
-        _write(self._arrivals / f"{token}.json", {"contents": contents})
+        write_json(self._arrivals / f"{token}.json", {"contents": contents})
 
 
 def _read(path: Path) -> Any:
@@ -92,7 +97,7 @@ def _read(path: Path) -> Any:
         ) from None
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a file so that it is there complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{uuid.uuid4().hex}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,17 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import requests
-from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
 
 from agg2exp_core.dicom import quiet
-from agg2exp_core.errors import UsageError
-
-USER_VARIABLE, PASSWORD_VARIABLE = "AGG2EXP_PACS_USER", "AGG2EXP_PACS_PASSWORD"
+from agg2exp_core.dicom.web import web_client
 
 _ANY_SYNTAX = (("application/dicom", "*"),)
-_TIMEOUT_S = 60.0
 _COUNT = "NumberOfSeriesRelatedInstances"
 
 
@@ -64,18 +57,9 @@ class PacsSource:
     """
 
     def __init__(self, url: str, query: Query) -> None:
-        if re.match(r"https?://[^/]*@", url):
-            raise UsageError(
-                "SOURCE",
-                got="an address with a user in it",
-                allowed="an address alone",
-                remedy=f"set {USER_VARIABLE} and {PASSWORD_VARIABLE}",
-            )
-        session = requests.Session()
-        if USER_VARIABLE in os.environ:
-            session.auth = (os.environ[USER_VARIABLE], os.environ.get(PASSWORD_VARIABLE, ""))
-        self._client = DICOMwebClient(url, session=session, timeout=_TIMEOUT_S)
+        self._client = web_client(url, "SOURCE")
         self._query = query
+        self._patients: dict[str, str] = {}
 
     def listing(self) -> dict[str, str]:
         """Return the number of instances of each series."""
@@ -90,13 +74,19 @@ class PacsSource:
         found = {}
         with quiet():
             search = partial(self._client.search_for_studies, search_filters=of_studies)
-            for study in _all_pages(search, "StudyInstanceUID"):
+            for study, about in _all_pages(search, "StudyInstanceUID").items():
+                self._patients[study] = str(about.get("PatientID") or "").strip()
                 search = partial(
                     self._client.search_for_series, study, search_filters=of_series, fields=[_COUNT]
                 )
                 for series, dataset in _all_pages(search, "SeriesInstanceUID").items():
                     found[f"{study}/{series}"] = str(dataset.get(_COUNT, "unknown"))
         return found
+
+    def whose(self, unit: str) -> tuple[str, str, str]:
+        """Return patient, study and series of a listed unit."""
+        study_uid, series_uid = unit.split("/")
+        return self._patients[study_uid], study_uid, series_uid
 
     @contextmanager
     def fetch(self, unit: str) -> Iterator[list[Path]]:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import s3fs
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import Agg2ExpError, StoreError, UsageError
 from agg2exp_core.volumes.discovery import EXTENSIONS
 
 LOOSE = "."
@@ -34,6 +34,30 @@ class Source(Protocol):
 
     def fetch(self, unit: str) -> AbstractContextManager[list[Path]]:
         """Have the files of a unit on this machine while the context lasts."""
+
+    def whose(self, unit: str) -> tuple[str, str, str] | None:
+        """Return patient, study and series of a listed unit, or None where only its files say it."""
+
+
+def listed(source: Source) -> dict[str, str]:
+    """Return the units of a source with their states.
+
+    Raises
+    ------
+    StoreError
+        If it does not answer.
+    """
+    try:
+        return source.listing()
+    except Agg2ExpError:
+        raise
+    except Exception as error:  # its text may hold addresses of series
+        raise StoreError(
+            "SOURCE",
+            got=f"no listing ({type(error).__name__})",
+            allowed="a folder, bucket or DICOMweb service that answers",
+            remedy="check its address, that it is up, and the credentials in the environment",
+        ) from None
 
 
 class FolderSource:
@@ -68,6 +92,9 @@ class FolderSource:
     def fetch(self, unit: str) -> Iterator[list[Path]]:
         """Have the files where they lie."""
         yield [self._root / name for name, _ in self._files() if _unit(name) == unit]
+
+    def whose(self, unit: str) -> None:
+        """Return None: names of files say nothing that counts."""
 
     def _files(self) -> Iterator[tuple[str, str]]:
         for folder, children, names in os.walk(self._root):
@@ -115,6 +142,9 @@ class S3Source:
                     paths.append(folder / f"{len(paths):06d}{extension}")
                     self._files.get_file(f"{self._prefix}/{name}", str(paths[-1]))
             yield paths
+
+    def whose(self, unit: str) -> None:
+        """Return None: keys say nothing that counts."""
 
     def _objects(self) -> Iterator[tuple[str, dict[str, str]]]:
         for key, info in sorted(self._files.find(self._prefix, detail=True).items()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,16 +17,29 @@ from numpy.typing import NDArray
 
 from agg2exp_core.dicom import (
     IdentityKey,
+    LaterError,
     NotWantedError,
     Rules,
     Series,
+    Stray,
     group,
     kept_metadata,
     read_headers,
     stack,
 )
-from agg2exp_core.errors import ScanError
-from agg2exp_core.intake.ledger import ACCEPTED, FAILED, KNOWN, NOT_WANTED, QUARANTINED, Entry, Ledger
+from agg2exp_core.errors import Agg2ExpError, ScanError
+from agg2exp_core.intake.ledger import (
+    ACCEPTED,
+    FAILED,
+    KNOWN,
+    NO_IMAGE,
+    NOT_WANTED,
+    QUARANTINED,
+    Entry,
+    Ledger,
+    write_json,
+)
+from agg2exp_core.intake.unnamed import kind_and_place
 from agg2exp_core.types import Volume
 from agg2exp_core.volumes import read_nifti, volume_of, write_nifti
 from agg2exp_core.volumes.discovery import EXTENSIONS
@@ -81,7 +94,7 @@ class Intake:
 
     def token(self, unit: str, state: str) -> str:
         """Return what an arrival is called in the ledger."""
-        return self.key.digest("arrival", unit, state)
+        return self.key.digest("arrival", unit, state, repr(self.rules))
 
     def take(self, files: Sequence[Path]) -> list[Entry]:
         """Take in the series and NIfTI files among some files; one that is bad does not stop the others.
@@ -94,7 +107,7 @@ class Intake:
         Returns
         -------
         list of Entry
-            How each series and file fared; what is neither DICOM nor NIfTI has none.
+            How each series and file fared; those that are neither DICOM images nor NIfTI have one together.
         """
         return [self._take(part) for part in self._parts(files)]
 
@@ -103,6 +116,9 @@ class Intake:
         for path in nifti:
             yield _Part([path], partial(self._from_nifti, path))
         headers, strays = read_headers(path for path in files if not path.name.endswith(EXTENSIONS))
+        no_images = [stray for stray in strays if isinstance(stray.error, NotWantedError)]
+        if no_images:
+            yield _Part([stray.path for stray in no_images], partial(_refuse, _no_images(no_images)))
         damaged = [stray for stray in strays if not isinstance(stray.error, NotWantedError)]
         for stray in damaged:
             yield _Part([stray.path], partial(_refuse, stray.error))
@@ -119,13 +135,15 @@ class Intake:
         try:
             content = self._content(part.files)
             known = self.ledger.entry(content)
-            if known is not None:
+            if known is not None and known.rules in ("", repr(self.rules)):
                 return Entry(content, KNOWN, known.scan_id, known.reason)
             entry = self._keep(content, part.read())
+        except _NoImageError as error:
+            return Entry(content, NO_IMAGE, reason=error.reason)  # under another name they may be one
         except NotWantedError as error:
-            entry = Entry(content, NOT_WANTED, reason=error.reason)
-        except ScanError as error:
-            if isinstance(error, _LaterError) or _may_pass(error.__cause__):
+            entry = Entry(content, NOT_WANTED, reason=error.reason, rules=repr(self.rules))
+        except Agg2ExpError as error:
+            if _may_pass(error):
                 return Entry(content, FAILED, reason=error.reason)
             entry = Entry(content, QUARANTINED, reason=error.reason)
         except Exception as error:
@@ -156,36 +174,44 @@ class Intake:
         return _Candidate(self.key.scan_id(*names), volume, kept_metadata(first, self.keep))
 
     def _keep(self, content: str, candidate: _Candidate) -> Entry:
-        """Write a scan, its description first: a scan is there once its voxels are."""
+        """Write a scan, its description last: what that says is in, is in."""
         folder = self.into / candidate.scan_id
         n_slices = candidate.volume.grid.shape[2]
-        before = json.loads((folder / ABOUT_FILE).read_text()) if (folder / SCAN_FILE).exists() else None
+        is_there = (folder / ABOUT_FILE).exists() and (folder / SCAN_FILE).exists()
+        before = json.loads((folder / ABOUT_FILE).read_text()) if is_there else None
         if before is not None and before["content_hash"] == candidate.volume.content_hash:
             return Entry(content, ACCEPTED, candidate.scan_id)
         if before is not None and n_slices <= before["n_slices"]:
             raise _other_version(folder, n_slices, before["n_slices"])
         folder.mkdir(parents=True, exist_ok=True)
         about = {"content_hash": candidate.volume.content_hash, "n_slices": n_slices, **candidate.kept}
-        (folder / ABOUT_FILE).write_text(json.dumps(about, sort_keys=True))
         write_nifti(folder / SCAN_FILE, _smallest(candidate.volume.values), candidate.volume.grid)
+        write_json(folder / ABOUT_FILE, about)
         return Entry(content, ACCEPTED, candidate.scan_id)
 
 
 def failed(error: Exception, content: str = "") -> Entry:
-    """Return what is said of an error that nobody foresaw: where it was, since its text may name somebody."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(frame.filename).name}:{frame.lineno}"
-    return Entry(
-        content, FAILED, reason=f"{type(error).__name__} at {place}; it is tried again the next time"
+    """Return what is said of an error that nobody foresaw."""
+    return Entry(content, FAILED, reason=f"{kind_and_place(error)}; it is tried again the next time")
+
+
+class _NoImageError(NotWantedError):
+    """Files among which is no image."""
+
+
+def _no_images(strays: Sequence[Stray]) -> ScanError:
+    kinds = Counter(stray.error.got for stray in strays)
+    said = ", ".join(f"{n} x {got}" for got, n in sorted(kinds.items()))
+    return _NoImageError(
+        "SOURCE",
+        got=f"{len(strays)} files passed over: {said}",
+        allowed="DICOM images and NIfTI",
+        remedy="nothing has to be done where no scan is missing",
     )
 
 
-class _LaterError(ScanError):
-    """A series that may become usable without a change to its own files."""
-
-
 def _beside_damaged(series: Series) -> ScanError:
-    return _LaterError(
+    return LaterError(
         series.where,
         got="a series beside a damaged file, which may be one of its slices",
         allowed="folders without damaged files",
@@ -206,7 +232,11 @@ def _refuse(error: ScanError) -> _Candidate:
     raise error
 
 
-def _may_pass(cause: BaseException | None) -> bool:
+def _may_pass(error: Agg2ExpError) -> bool:
+    """Say whether an error may be gone the next time, as those that are not of the scan itself may."""
+    if isinstance(error, LaterError) or not isinstance(error, ScanError):
+        return True
+    cause = error.__cause__
     return isinstance(cause, OSError) and not isinstance(cause, gzip.BadGzipFile)
 
 

@@ -39,7 +39,7 @@ class Complexity:
 
     def scores(self, subject: Subject, falls: Callable[[int], Falls]) -> Mapping[str, Score]:
         """Return the score of each class of a subject."""
-        return {name: self._score(np.asarray(subject.attribution(name))) for name in subject.classes}
+        return {name: self._score(subject.on_voxels(name)) for name in subject.classes}
 
     def _score(self, values: np.ndarray) -> Score:
         size = np.abs(values)

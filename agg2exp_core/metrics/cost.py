@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agg2exp_core.attribution.method import Counted, Geometry, Method, Passes
+from agg2exp_core.metrics.complexity import Complexity
+from agg2exp_core.metrics.efficiency import Efficiency
 from agg2exp_core.metrics.faithfulness import Faithfulness
 from agg2exp_core.metrics.metric import Metric
 from agg2exp_core.metrics.sensitivity import Sensitivity
@@ -38,15 +40,22 @@ def shared_passes(geometry: Geometry, metrics: Sequence[Metric]) -> Passes:
     return total
 
 
+def in_procedure(methods: Sequence[Method], metrics: Sequence[Metric]) -> tuple[list[Method], list[Metric]]:
+    """Return the methods and metrics that the published procedure has, too."""
+    theirs = (Faithfulness, Sensitivity, Complexity, Efficiency)
+    return [m for m in methods if m.name in PAPER_SECONDS], [m for m in metrics if isinstance(m, theirs)]
+
+
 def procedure_passes(geometry: Geometry, methods: Sequence[Method], metrics: Sequence[Metric]) -> Passes:
     """Return the window passes of the published procedure for the same questions on one scan.
 
     Class by class and method by method: a forward pass of every window for each gradient and a
     backward pass of each; all windows for each sample of KernelSHAP; faithfulness masks the scan
-    anew, and sensitivity explains its noisy copies anew. The region metrics, which the procedure
-    has not, are left out; efficiency is timed along.
+    anew, and sensitivity explains its noisy copies anew. What the procedure has not (`in_procedure`)
+    is left out; efficiency is timed along.
     """
     n = geometry.n_windows
+    methods, metrics = in_procedure(methods, metrics)
     total = Passes(0)
     for method in methods:
         samples = int(getattr(method, "n_samples", getattr(method, "n_steps", 1)))
@@ -61,7 +70,19 @@ def procedure_passes(geometry: Geometry, methods: Sequence[Method], metrics: Seq
     return total.times(geometry.n_explained)
 
 
-def procedure_a100_hours(n_scans: int, n_classes: int, methods: Sequence[Method], n_runs: int = 4) -> float:
-    """Return A100 hours of the attributions alone, from the paper's seconds: x and its noisy copies."""
-    seconds = sum(PAPER_SECONDS.get(method.name, 0.0) for method in methods)
-    return n_scans * n_classes * n_runs * seconds / 3600
+def a100_hours(passes: Passes, n_windows: int) -> float:
+    """Return the A100 hours of window passes at the paper's geometry, from its published seconds.
+
+    KernelSHAP of 1000 samples gives the seconds of a forward pass of all windows; SmoothGrad of 20
+    samples less those, of a backward pass.
+
+    Parameters
+    ----------
+    passes : Passes
+        Of windows, of any number of scans.
+    n_windows : int
+        Windows of a scan.
+    """
+    forward = PAPER_SECONDS["kernelshap_cubes"] / 1000
+    backward = PAPER_SECONDS["smoothgrad"] / 20 - forward
+    return (passes.forward * forward + passes.backward * backward) / n_windows / 3600

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 
 from agg2exp_core.attribution import Execution
 from agg2exp_core.attribution.method import Geometry, Method, Passes
+from agg2exp_core.attribution.players import PlayerMethod
 from agg2exp_core.types import Prediction, Scan, SegmentationModel
 
 Falls = NDArray[np.float64]
@@ -92,6 +95,24 @@ class Subject:
     matrix: Callable[[], xr.Dataset]
     exact_matrix: Callable[[], xr.Dataset]
     exact_info: Callable[[str], Mapping[str, Any]]
+
+    @cached_property
+    def scale(self) -> NDArray[np.int64] | None:
+        """By what the metrics of voxels multiply an attribution ``[X, Y, Z]``; None for 1.
+
+        They judge a method of players by the whole value of a player on each of its voxels, as the
+        paper's Table 1 does; its regions are judged by values that sum to the player's.
+        """
+        method = self.method
+        if not isinstance(method, PlayerMethod) or method.spread == "repeat":
+            return None
+        ids = method.supervoxels(torch.from_numpy(self.clean.prediction.labels.astype(np.int16))).numpy()
+        return np.asarray(np.bincount(ids.ravel())[ids])
+
+    def on_voxels(self, name: str) -> NDArray[np.floating[Any]]:
+        """Return the attribution of a class that the metrics of voxels judge."""
+        values = np.asarray(self.attribution(name))
+        return values if self.scale is None else values * self.scale
 
 
 class Perturbations(Protocol):

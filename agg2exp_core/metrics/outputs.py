@@ -132,7 +132,7 @@ class Readout:
         )
         labels = torch.as_tensor(self.clean.prediction.labels.astype(np.int64), device=logits.device)
         if self.mask == "recomputed":
-            labels = logits.argmax(dim=0)
+            labels = model.decide(logits)
         values = logits.softmax(dim=0) if self.output == "probabilities" else logits
         own = values.gather(0, labels[None])[0].double()
         n_voxels = torch.bincount(labels.flatten(), minlength=model.n_classes)

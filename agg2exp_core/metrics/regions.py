@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agg2exp_core.attribution.baselines import baseline_image, parse_baseline
 from agg2exp_core.attribution.method import Geometry, Method, Passes
+from agg2exp_core.attribution.ranges import one_of
 from agg2exp_core.metrics.faithfulness import correlate
 from agg2exp_core.metrics.metric import Clean, Falls, Score, Subject
 from agg2exp_core.metrics.outputs import Readout, check_readout
@@ -73,8 +74,6 @@ class RoiFaithfulness:
     correlation: str = "spearman"
 
     def __post_init__(self) -> None:
-        from agg2exp_core.attribution.ranges import one_of
-
         object.__setattr__(self, "baseline", parse_baseline(self.baseline))
         one_of("correlation", self.correlation, ("spearman", "pearson"))
         check_readout(self.aggregation, "fixed", "logits")
@@ -110,6 +109,14 @@ class RoiFaithfulness:
         return Passes(0)
 
 
+FALL_VARIANTS = tuple(
+    f"{sign}{kind}{part}"
+    for part in ("", "_of_others")
+    for sign in ("", "signed_")
+    for kind in ("spearman", "pearson")
+)
+"""Correlations that `RoiFaithfulness` tells, with all regions and without background and the class itself."""
+
 YARDSTICK_DETAILS = ("exact_mass_share", "relative_standard_error")
 """What `RoiDistance` tells of the matrix that it measures against."""
 
@@ -119,7 +126,8 @@ class RoiDistance:
     """Total variation between a row of the matrix and that of the exact Shapley values of regions.
 
     0 where a method's matrix is the exact one, 1 where they have no region in common. The exact
-    row is ``|phi_b|`` of `shapley_semantic`, divided by its sum.
+    row is ``|phi_b|`` of `shapley_semantic`, divided by its sum. The details hold the distance of the
+    rows without background and a itself, too.
     """
 
     name: ClassVar[str] = "roi_distance"
@@ -136,13 +144,14 @@ class RoiDistance:
         """Return the score of each class of a subject."""
         names = subject.clean.prediction.class_names
         ours, exact = subject.matrix()["mass"], subject.exact_matrix()["mass"]
-        return {
-            a: Score(
-                total_variation(*(of_classes(m, a, names) for m in (ours, exact))),
-                details={name: subject.exact_info(a)[name] for name in YARDSTICK_DETAILS},
-            )
-            for a in subject.classes
-        }
+        scores = {}
+        for a in subject.classes:
+            rows = [of_classes(matrix, a, names) for matrix in (ours, exact)]
+            of_others = [np.delete(row, np.unique([0, names.index(a)])) for row in rows]
+            details = {name: subject.exact_info(a)[name] for name in YARDSTICK_DETAILS}
+            details["of_others"] = total_variation(*of_others)
+            scores[a] = Score(total_variation(*rows), None, details)
+        return scores
 
     def passes(self, geometry: Geometry, method: Method) -> Passes:
         """Return none: the yardstick is explained once for all methods."""

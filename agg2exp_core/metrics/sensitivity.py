@@ -26,12 +26,14 @@ class Sensitivity:
     Parameters
     ----------
     n_perturbations : int
-        Noisy copies.
+        Noisy copies, at most.
     noise : str
         ``uniform`` in [-radius, radius], as the published figures, or ``gaussian`` with radius as its
         standard deviation.
     radius : float
         In units of the preprocessed scan.
+    precision : float, optional
+        Standard error of the mean at which no more copies are taken; there are two at least.
 
     Notes
     -----
@@ -46,6 +48,7 @@ class Sensitivity:
     n_perturbations: int = 3
     noise: str = "uniform"
     radius: float = 0.1
+    precision: float | None = None
 
     def __post_init__(self) -> None:
         at_least("n_perturbations", self.n_perturbations, 1)
@@ -59,14 +62,17 @@ class Sensitivity:
 
     def scores(self, subject: Subject, falls: Callable[[int], Falls]) -> Mapping[str, Score]:
         """Return the score of each class of a subject."""
-        changes = [self._changes(subject, n) for n in range(self.n_perturbations)]
-        scores = {}
-        for name in subject.classes:
-            values = np.array([of_copy[name] for of_copy in changes])
-            n = len(values)
-            error = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else None
-            scores[name] = Score(float(values.mean()), error, {"n_perturbations": n})
+        changes: list[dict[str, float]] = []
+        for n in range(self.n_perturbations):
+            changes.append(self._changes(subject, n))
+            scores = {name: _mean([of_copy[name] for of_copy in changes]) for name in subject.classes}
+            if all(self._precise(score) for score in scores.values()):
+                break
         return scores
+
+    def _precise(self, score: Score) -> bool:
+        error = score.standard_error
+        return self.precision is not None and error is not None and error <= self.precision
 
     def _changes(self, subject: Subject, index: int) -> dict[str, float]:
         """Return the relative change of each class's attribution on one noisy copy."""
@@ -85,7 +91,8 @@ class Sensitivity:
                 if planes.start == 0:
                     moments[name] = _Moments()
                 before = np.asarray(subject.attribution(name)[..., planes.start : planes.stop, :, :])
-                moments[name].add(before, values)
+                scale = 1 if subject.scale is None else subject.scale[planes.start : planes.stop]
+                moments[name].add(before * scale, values * scale)
         return {name: moments[name].relative_change for name in subject.classes}
 
     def noisy(self, clean: Clean, index: int) -> Scan:
@@ -101,6 +108,12 @@ class Sensitivity:
         """Return the passes of explaining all copies, at most."""
         once = method.passes(geometry) if isinstance(method, Counted) else Passes(0)
         return once.times(self.n_perturbations)
+
+
+def _mean(changes: list[float]) -> Score:
+    n = len(changes)
+    error = float(np.std(changes, ddof=1) / math.sqrt(n)) if n > 1 else None
+    return Score(float(np.mean(changes)), error, {"n_perturbations": n})
 
 
 class _Moments:

@@ -1,11 +1,11 @@
 """Anything that segments becomes a `SegmentationModel`.
 
-`load_model` reads a MONAI bundle folder, a model description (YAML with a weights file), a
-TorchScript or exported program beside its description, or the name of a packaged model;
+`load_model` reads a MONAI bundle (a folder, or ``monai:NAME``), a folder of nnU-Net v2, a model description
+(YAML with a weights file), a TorchScript or exported program beside its description, or a packaged model;
 `wrap_network` takes a network that is already in memory.
 """
 
-from agg2exp_core.models.loading import PACKAGED_MODELS, load_model
+from agg2exp_core.models.loading import PACKAGED_MODELS, check_reference, load_model
 from agg2exp_core.models.precision import PRECISIONS, with_precision
 from agg2exp_core.models.wrapping import check_network, choose_device, wrap_network
 
@@ -13,6 +13,7 @@ __all__ = [
     "PACKAGED_MODELS",
     "PRECISIONS",
     "check_network",
+    "check_reference",
     "choose_device",
     "load_model",
     "with_precision",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,19 @@ from typing import Any
 import monai.networks.nets
 import torch
 import yaml
-from safetensors.torch import load_file
 
 from agg2exp_core.errors import ModelError
+from agg2exp_core.models.nnunet import NnunetOptions, load_nnunet, trained_folder
+from agg2exp_core.models.transforms import described_transforms
+from agg2exp_core.models.weights import load_program, load_weights
 from agg2exp_core.models.wrapping import wrap_network
 from agg2exp_core.types import Preprocessing, SegmentationModel
 from agg2exp_core.volumes import CTPreprocessing
 
 _REQUIRED = ("class_names", "weights", "windows", "preprocessing")
-_OPTIONAL = ("name", "network", "n_channels")
+_OPTIONAL = ("name", "network", "n_channels", "activation", "output")
+_PREPROCESSING = {"ct": ("spacing_mm", "hu_range"), "monai": ("transforms",)}
+_NNUNET = ("nnunet", "name", *NnunetOptions.__dataclass_fields__)
 
 
 def load_description(path: Path, device: torch.device) -> SegmentationModel:
@@ -29,8 +32,10 @@ def load_description(path: Path, device: torch.device) -> SegmentationModel:
     path : Path
         With the keys ``class_names``, ``weights`` (``.safetensors``, ``.pt`` read with
         ``weights_only``, or a program ``.ts``, ``.pt2``), ``windows`` (``shape``, ``overlap``,
-        ``blend``), ``preprocessing`` (``kind: ct``, ``spacing_mm``, ``hu_range``); and for weights
-        ``network`` (``name`` of a class in `monai.networks.nets`, its ``arguments``).
+        ``blend``), ``preprocessing`` (``kind: ct``, ``spacing_mm``, ``hu_range``, or ``kind: monai`` with
+        ``transforms``); and for weights ``network`` (``name`` of a class in `monai.networks.nets`, its
+        ``arguments``). May have ``name``, ``n_channels``, ``activation`` and ``output`` as `wrap_network`
+        takes them. Or with the key ``nnunet``, a folder of nnU-Net, and the fields of `NnunetOptions`.
     device : torch.device
         Where to put it.
 
@@ -43,6 +48,8 @@ def load_description(path: Path, device: torch.device) -> SegmentationModel:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _wrong(path, "text that is not YAML", "a mapping of settings") from error
+    if isinstance(content, dict) and "nnunet" in content:
+        return _load_nnunet(path, content, device)
     if not isinstance(content, dict) or not set(_REQUIRED) <= set(content):
         missing = sorted(set(_REQUIRED) - set(content if isinstance(content, dict) else ()))
         raise _wrong(path, f"no {', '.join(missing)}", f"the keys {', '.join(_REQUIRED + _OPTIONAL)}")
@@ -63,12 +70,25 @@ def load_description(path: Path, device: torch.device) -> SegmentationModel:
             content["class_names"],
             **{"window_shape" if k == "shape" else k: v for k, v in content["windows"].items()},
             n_channels=int(content.get("n_channels", 1)),
+            activation=str(content.get("activation", "softmax")),
+            output=content.get("output"),
             preprocessing=_preprocessing(path, content["preprocessing"]),
             device=device,
             name=str(content.get("name", path.stem)),
         )
-    except (TypeError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise _wrong(path, f"settings that do not fit ({error})", "those of the README's example") from error
+
+
+def _load_nnunet(path: Path, content: Mapping[str, Any], device: torch.device) -> SegmentationModel:
+    unknown = sorted(set(content) - set(_NNUNET))
+    if unknown:
+        raise _wrong(path, f"the unknown key {unknown[0]!r}", ", ".join(_NNUNET))
+    folder = trained_folder(path.parent / str(content["nnunet"]))
+    if folder is None:
+        raise _wrong(path, f"no model of nnU-Net in {content['nnunet']!r}", "a folder with plans.json")
+    options = {key: value for key, value in content.items() if key not in ("nnunet", "name")}
+    return load_nnunet(folder, device, NnunetOptions(**options), content.get("name"))
 
 
 def _wrong(path: Path, got: str, allowed: str) -> ModelError:
@@ -82,91 +102,20 @@ def _build(path: Path, network: Any) -> torch.nn.Module:
         raise _wrong(path, f"the network {name!r}", "a class in monai.networks.nets, such as UNet")
     try:
         built: torch.nn.Module = kind(**network.get("arguments", {}))
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # constructors raise whatever odd arguments provoke
         raise _wrong(path, f"arguments that {name} refuses ({error})", f"the arguments of {name}") from error
     return built
 
 
 def _preprocessing(path: Path, settings: Any) -> Preprocessing:
     kind = settings.get("kind") if isinstance(settings, Mapping) else settings
-    if kind != "ct":
-        raise _wrong(path, f"preprocessing {kind!r}", "kind: ct")
+    known = _PREPROCESSING.get(str(kind))
+    if known is None or not isinstance(settings, Mapping):
+        raise _wrong(path, f"preprocessing {kind!r}", "kind: ct, or kind: monai with transforms")
+    unknown = sorted(set(settings) - {"kind", *known})
+    if unknown:
+        raise _wrong(path, f"the unknown key {unknown[0]!r} of preprocessing", ", ".join(known))
+    if kind == "monai":
+        return described_transforms(path, settings.get("transforms"))
     low, high = settings.get("hu_range", (-1024.0, 1024.0))
     return CTPreprocessing(float(settings.get("spacing_mm", 1.5)), (float(low), float(high)))
-
-
-def load_weights(network: torch.nn.Module, path: Path) -> None:
-    """Load a state dict into a network, never by unpickling code.
-
-    Raises
-    ------
-    ModelError
-        If the file cannot be read so, or its tensors are not the network's.
-    """
-    try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # the readers raise whatever the bytes provoke
-        raise ModelError(
-            path,
-            got=f"weights that cannot be read ({str(error).splitlines()[0]})",
-            allowed="safetensors, or tensors saved by torch.save",
-            remedy="save the network's state_dict() again",
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    try:
-        network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise ModelError(
-            path,
-            got=f"weights of another network ({' '.join(str(error).split())[:200]})",
-            allowed=f"the tensors of {type(network).__name__} as it is described",
-            remedy="correct the network's arguments, or name the right weights",
-        ) from error
-
-
-def load_program(path: Path, device: torch.device) -> torch.nn.Module:
-    """Load a TorchScript (``.ts``, ``.pt``) or exported (``.pt2``) program.
-
-    Raises
-    ------
-    ModelError
-        If the file holds no such program.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is on its way out
-            if path.suffix == ".pt2":
-                program: torch.nn.Module = _Exported(torch.export.load(path).module())
-            else:
-                program = torch.jit.load(path, map_location=device)
-    except Exception as error:  # the readers raise whatever the bytes provoke
-        raise ModelError(
-            path,
-            got=f"no program that can be read ({str(error).strip().splitlines()[0]})",
-            allowed="TorchScript (.ts, .pt) or a saved torch.export program (.pt2)",
-            remedy="export the network again",
-        ) from error
-    return program
-
-
-class _Exported(torch.nn.Module):
-    """An exported program; it was exported in evaluation mode and has no other."""
-
-    def __init__(self, program: torch.nn.Module) -> None:
-        super().__init__()
-        self.program = program
-
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """Return the logits of windows."""
-        logits: torch.Tensor = self.program(windows)
-        return logits
-
-    def train(self, mode: bool = True) -> _Exported:
-        """Keep the mode of the export."""
-        return self

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 
 from agg2exp_core.errors import ModelError, UsageError
+from agg2exp_core.models.heads import ACTIVATIONS, with_head
 from agg2exp_core.types import Preprocessing, SegmentationModel, Shape3, WindowSettings
 from agg2exp_core.volumes import CTPreprocessing
 
@@ -59,6 +60,9 @@ def wrap_network(
     blend: str = "constant",
     *,
     sigma_scale: float = 0.125,
+    grid: str = "monai",
+    activation: str = "softmax",
+    output: str | int | None = None,
     n_channels: int = 1,
     preprocessing: Preprocessing | None = None,
     device: str | torch.device = "cpu",
@@ -80,6 +84,14 @@ def wrap_network(
         Importance of a window's voxels where windows overlap.
     sigma_scale : float
         Standard deviation of the Gaussian as a share of the window.
+    grid : {"monai", "nnunet"}
+        Whose tiles.
+    activation : {"softmax", "sigmoid", "regions"}
+        What the network was trained with. With ``sigmoid`` each channel is a class and the background has
+        none (a network of one channel has two classes); with ``regions`` a later class may lie inside an
+        earlier one, and a voxel is of the last one whose logit is positive.
+    output : str or int, optional
+        Which item of a tuple, list or mapping that the network returns; by default the first.
     n_channels : int
         C.
     preprocessing : Preprocessing, optional
@@ -107,16 +119,18 @@ def wrap_network(
             remedy="name every channel of the logits, background first",
         )
     shape = cast(Shape3, tuple(int(n) for n in window_shape))
-    windows = WindowSettings(shape, float(overlap), blend, float(sigma_scale))
+    windows = WindowSettings(shape, float(overlap), blend, float(sigma_scale), grid)
     preprocessing = preprocessing or CTPreprocessing()
     target = choose_device(device)
-    network = network.to(target).eval()
+    network = with_head(network, activation, output).to(target).eval()
     settings = {
         "class_names": list(class_names),
         "n_channels": n_channels,
-        "windows": asdict(windows),
+        "windows": _told(windows),
         "preprocessing": dict(preprocessing.describe()),
     }
+    if activation == "regions":
+        settings["activation"] = activation
     floating = [p.dtype for p in network.parameters() if p.is_floating_point()]
     return SegmentationModel(
         network=network,
@@ -128,7 +142,14 @@ def wrap_network(
         dtype=floating[0] if floating else torch.float32,
         name=name,
         fingerprint=fingerprint(network, settings),
+        decision=ACTIVATIONS[activation],
     )
+
+
+def _told(windows: WindowSettings) -> dict[str, Any]:
+    """Return what identifies windows; MONAI's grid goes without saying: it was the only one once."""
+    told = asdict(windows)
+    return told if told.pop("grid") == "monai" else asdict(windows)
 
 
 @torch.no_grad()

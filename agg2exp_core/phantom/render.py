@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -13,40 +9,22 @@ from scipy.spatial.transform import Rotation
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.phantom.canvas import Canvas
+from agg2exp_core.phantom.case import Case
+from agg2exp_core.phantom.failures import plant
 from agg2exp_core.phantom.lungs import draw_lungs
 from agg2exp_core.phantom.mediastinum import draw_mediastinum, heart_shape
+from agg2exp_core.phantom.pathology import collapsing, consolidate_collapsed, draw_pathologies
 from agg2exp_core.phantom.patient import Patient, sample_patient
 from agg2exp_core.phantom.shapes import Space
 from agg2exp_core.phantom.skeleton import draw_skeleton
 from agg2exp_core.phantom.trunk import draw_cavity, draw_trunk
+from agg2exp_core.phantom.types import Phantom
 from agg2exp_core.types import Grid
 
 POINT_SPREAD_MM = 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class Phantom:
-    """A synthetic thorax CT and the truth about it.
-
-    Parameters
-    ----------
-    hu : ndarray of int16, shape [X, Y, Z]
-        Hounsfield units.
-    labels : ndarray of uint8, shape [X, Y, Z]
-        Index into `agg2exp_core.labels.THORAX_CLASSES`.
-    grid : Grid
-        Of both; the axes point right, front and up (RAS).
-    metadata : mapping
-        Age, sex and the like, JSON-ready.
-    """
-
-    hu: NDArray[np.int16]
-    labels: NDArray[np.uint8]
-    grid: Grid
-    metadata: Mapping[str, Any]
-
-
-def make_phantom(seed: int, spacing_mm: float = 4.0) -> Phantom:
+def make_phantom(seed: int, spacing_mm: float = 4.0, case: Case | None = None) -> Phantom:
     """Return the phantom of a seed.
 
     Equal arguments give equal voxels. The body of a seed is the same at every spacing; only the
@@ -58,6 +36,8 @@ def make_phantom(seed: int, spacing_mm: float = 4.0) -> Phantom:
         Not negative; which patient.
     spacing_mm : float
         Edge length of a voxel, 0.5 to 8 mm.
+    case : Case, optional
+        What is special about it; the same seed with another case is the same person.
 
     Raises
     ------
@@ -68,8 +48,11 @@ def make_phantom(seed: int, spacing_mm: float = 4.0) -> Phantom:
         raise UsageError("seed", got=f"{seed}", allowed="0 or more", remedy="give another seed")
     if not 0.5 <= spacing_mm <= 8:
         raise UsageError("spacing_mm", got=f"{spacing_mm}", allowed="0.5 to 8", remedy="try 4")
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5)]
     patient = sample_patient(streams[0])
+    collapse = case.severity if case is not None and case.failure == "collapsed_lobe" else 0.0
+    if case is not None:
+        patient = collapsing(case.shape(patient), collapse)
     space, grid = _place(patient, spacing_mm)
     canvas = Canvas(space)
     draw_trunk(canvas, patient, streams[1])
@@ -78,7 +61,18 @@ def make_phantom(seed: int, spacing_mm: float = 4.0) -> Phantom:
     draw_lungs(canvas, patient, heart, streams[1])
     draw_mediastinum(canvas, patient, heart, chambers)
     draw_skeleton(canvas, patient)
-    return Phantom(_scanned(canvas, patient, streams[2]), canvas.labels, grid, patient.metadata())
+    if case is None:
+        return Phantom(_scanned(canvas, patient, streams[2]), canvas.labels, grid, patient.metadata())
+    consolidate_collapsed(canvas, collapse)
+    masks = draw_pathologies(canvas, case.pathologies, streams[3])
+    metadata = {
+        **patient.metadata(),
+        "pathologies": ", ".join(sorted(case.pathologies)),
+        "failure": case.failure,
+        "severity": case.severity if case.failure else 0.0,
+    }
+    phantom = Phantom(_scanned(canvas, patient, streams[2]), canvas.labels, grid, metadata, masks)
+    return phantom if case.failure is None else plant(phantom, case.failure, case.severity, streams[4])
 
 
 def _place(patient: Patient, spacing_mm: float) -> tuple[Space, Grid]:

@@ -19,6 +19,7 @@ from agg2exp_core.report.content import (
     heat_rows,
     percent,
 )
+from agg2exp_core.report.templating import templates_in
 
 if TYPE_CHECKING:
     import jinja2
@@ -92,22 +93,7 @@ def render_report(
 
 
 def _template() -> jinja2.Template:
-    try:
-        import jinja2
-    except ModuleNotFoundError as missing:
-        raise UsageError(
-            "report",
-            got=f"no module {missing.name}",
-            allowed="an installation with the extra 'report'",
-            remedy="run: pip install 'agg2exp[report]'",
-        ) from missing
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("agg2exp_core.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_in(".")
     environment.filters.update(
         readable=readable,
         percent=percent,

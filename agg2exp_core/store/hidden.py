@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agg2exp_core.errors import StoreError
 from agg2exp_core.store.half import SCALES, UNIT_PLANES, decoded, encoded
 from agg2exp_core.store.metadata_last import MetadataLast
 from agg2exp_core.store.naming import json_ready
 from agg2exp_core.store.nodes import ATTRIBUTES, combined_checksum, create_array
 from agg2exp_core.store.root import METADATA, Root
+from agg2exp_core.store.stamps import now
 
 
 class HiddenArray:
@@ -80,12 +82,34 @@ class HiddenArray:
             What is told about the result, JSON-ready.
         digests : sequence of bytes
             SHA-256 of each channel.
+
+        Raises
+        ------
+        StoreError
+            If another writer made another array visible here meanwhile: the chunks may be of both, so that
+            none is to be seen.
         """
-        told: dict[str, Any] = {"identity": self._identity, "info": info}
+        told: dict[str, Any] = {"identity": self._identity, "info": info, "finished": now()}
         if self._scales is not None:
             told |= {SCALES: self._scales}
         own = {**json_ready(told), "checksum": combined_checksum(digests)}
         with self._root.guard(self._path):
             self._array.update_attributes({ATTRIBUTES: own})
-            self._store.publish()
+            self._store.publish(overwrite=False)
+        self._require_own(own)
         return own
+
+    def _require_own(self, own: Mapping[str, Any]) -> None:
+        """Refuse an array of which another writer may have written chunks."""
+        document = self._root.get_json(f"{self._path}/{METADATA}")
+        if document is None:  # a later writer has hidden it, and will publish it
+            return
+        there = document["attributes"][ATTRIBUTES]
+        if any(there[name] != own[name] for name in ("identity", "checksum")):
+            self._root.delete(f"{self._path}/{METADATA}")
+            raise StoreError(
+                f"{self._root.uri}/{self._path}",
+                got="another result, which another run wrote at the same time",
+                allowed="one run at a time that explains a scan",
+                remedy="end the other run, and run this one again",
+            )

@@ -40,10 +40,11 @@ class MetadataLast(WrapperStore[ZarrStore]):
         if not await self.exists(key):
             await self.set(key, value)
 
-    def publish(self) -> None:
-        """Write the metadata documents, the outermost last."""
+    def publish(self, *, overwrite: bool = True) -> None:
+        """Write the metadata documents, the outermost last; without `overwrite`, those that are not there."""
+        write = self._store.set if overwrite else self._store.set_if_not_exists
         for key in sorted(self.held, key=lambda key: -key.count("/")):
-            sync(self._store.set(key, self.held[key]))
+            sync(write(key, self.held[key]))
 
 
 def _is_metadata(key: str) -> bool:

@@ -15,6 +15,8 @@ from agg2exp_core.errors import StoreError
 
 _NAME = re.compile(r"(?!\.|__|\s)[\w .()+,&=@-]{1,128}(?<!\s)")
 _RESERVED = ("zarr.json",)
+_MOST_BYTES = 128
+"""Of a name in UTF-8; with what is put before and after it, a file system takes it."""
 
 
 def check_name(kind: str, name: str) -> str:
@@ -32,11 +34,11 @@ def check_name(kind: str, name: str) -> str:
     StoreError
         If the name is empty, too long, or holds a separator or another unsafe character.
     """
-    if not _NAME.fullmatch(name) or name in _RESERVED:
+    if not _NAME.fullmatch(name) or name in _RESERVED or len(name.encode()) > _MOST_BYTES:
         raise StoreError(
             f"{kind} name",
             got=repr(name),
-            allowed="1 to 128 letters, digits, spaces and . _ - ( ) + , & = @, "
+            allowed="1 to 128 letters (fewer beyond ASCII), digits, spaces and . _ - ( ) + , & = @, "
             "starting with neither a dot nor a space nor two underscores",
             remedy=f"rename the {kind}",
         )

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import s3fs
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import FsspecStore, LocalStore
+from zarr.storage import LocalStore
 
 from agg2exp_core.errors import StoreError
 from agg2exp_core.store.naming import canonical_json, json_ready
+from agg2exp_core.store.s3 import s3_endpoint, s3_store
 
 METADATA = "zarr.json"
 """The key whose presence makes a Zarr node visible."""
-
-_S3_CONFIG = {
-    "connect_timeout": 3,
-    "read_timeout": 60,
-    "retries": {"total_max_attempts": 3, "mode": "standard"},
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +105,11 @@ class Root:
         with self.guard(path):
             return sync(listed())
 
+    def n_bytes(self, path: str) -> int:
+        """Return the bytes of all keys under a path."""
+        with self.guard(path):
+            return sync(self.reader().getsize_prefix(path))
+
     def nodes(self, path: str) -> dict[str, dict[str, Any]]:
         """Return the metadata documents of the finished Zarr nodes right under a path, by name."""
         names = self.children(path)
@@ -154,28 +150,5 @@ def locate(uri: str | Path) -> Root:
             allowed="a local path or s3://BUCKET/PREFIX",
             remedy="give one of these",
         )
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-
-    def at(path: str) -> ZarrStore:
-        return FsspecStore(_s3(endpoint, os.getpid()), path=f"{prefix}/{path}".rstrip("/"))
-
-    return Root(f"s3://{prefix}", at)
-
-
-@cache
-def _s3(endpoint: str | None, process: int) -> s3fs.S3FileSystem:
-    """Return the one connection pool of a process to an endpoint, open until the process ends."""
-    filesystem = s3fs.S3FileSystem(
-        asynchronous=True,
-        use_listings_cache=False,
-        skip_instance_cache=True,
-        endpoint_url=endpoint,
-        config_kwargs=_S3_CONFIG,
-    )
-
-    def close() -> None:
-        if filesystem._s3 is not None and os.getpid() == process:
-            sync(filesystem._s3.close(), timeout=5)
-
-    atexit.register(close)
-    return filesystem
+    endpoint = s3_endpoint()
+    return Root(f"s3://{prefix}", lambda path: s3_store(endpoint, f"{prefix}/{path}".rstrip("/")))

@@ -129,6 +129,11 @@ class Store:
         """Return the recorded failures by scan id."""
         return {scan_id: Failure(**record) for scan_id, record in self._records("failures").items()}
 
+    def failure(self, scan_id: str) -> Failure | None:
+        """Return the recorded failure of a scan, or None."""
+        record = self.root.get_json(f"failures/{check_name('scan', scan_id)}.json")
+        return None if record is None else Failure(**record)
+
     def clear_failure(self, scan_id: str) -> None:
         """Forget a scan's failure, if there is one."""
         self.root.delete(f"failures/{check_name('scan', scan_id)}.json")

@@ -1,7 +1,8 @@
-"""The small network that comes with the package: made again, and scored.
+"""Train a model, score one, or make it small enough to hand out, without a server.
 
-``python -m agg2exp_core.training --out FOLDER`` trains it and writes it to a folder;
-``python -m agg2exp_core.training --evaluate FOLDER`` prints its Dice on phantoms that it never saw.
+``python -m agg2exp_core.training thorax_phantom --out FOLDER`` trains what a configuration says;
+``… --evaluate MODEL`` prints the Dice of a model on its test scans; ``… --ship MODEL FOLDER`` writes a model
+that was trained by it with weights in float16, which are loaded into float32.
 """
 
 from __future__ import annotations
@@ -9,75 +10,66 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import torch
 
 from agg2exp_core.errors import Agg2ExpError, UsageError
-from agg2exp_core.labels import THORAX_CLASSES
 from agg2exp_core.models import load_model
 from agg2exp_core.prediction import predict
+from agg2exp_core.training.config import WEIGHTS_FILE, TrainingConfig, read_config
 from agg2exp_core.training.evaluation import evaluate
-from agg2exp_core.training.examples import phantom_examples
-from agg2exp_core.training.fitting import TrainingSettings, build_network, save_model, train
-from agg2exp_core.volumes import CTPreprocessing
-
-THORAX_PHANTOM: Mapping[str, Any] = {
-    "name": "thorax_phantom",
-    "network": {
-        "name": "UNet",
-        "arguments": {
-            "spatial_dims": 3,
-            "in_channels": 1,
-            "out_channels": len(THORAX_CLASSES),
-            "channels": [24, 48, 80, 112],
-            "strides": [2, 2, 2],
-            "num_res_units": 0,
-            "norm": "batch",
-        },
-    },
-    "weights": "model.safetensors",
-    "n_channels": 1,
-    "class_names": list(THORAX_CLASSES),
-    "windows": {"shape": [56, 72, 56], "overlap": 0.25, "blend": "gaussian"},
-    "preprocessing": {"kind": "ct", "spacing_mm": 4.0, "hu_range": [-1024.0, 1024.0]},
-}
-"""The description of the shipped model."""
-
-TRAINING_SEEDS = range(100_000, 100_048)
-UNSEEN_SEEDS = range(200_000, 200_008)
+from agg2exp_core.training.examples import examples_of
+from agg2exp_core.training.fitting import train
+from agg2exp_core.training.saving import save_model
 
 
-def _make(folder: Path, settings: TrainingSettings) -> None:
-    low, high = THORAX_PHANTOM["preprocessing"]["hu_range"]
-    preprocessing = CTPreprocessing(THORAX_PHANTOM["preprocessing"]["spacing_mm"], (low, high))
-    network = build_network(THORAX_PHANTOM, settings.seed)
-    began = time.monotonic()
+def _make(config: TrainingConfig, folder: Path) -> None:
+    began, n_steps = time.monotonic(), config.training.n_steps
 
     def report(step: int, loss: float) -> None:
-        if step % 50 == 0 or step == settings.n_steps:
-            _say(f"step {step} of {settings.n_steps}: loss {loss:.3f}, {time.monotonic() - began:.0f} s")
+        if step % 50 == 0 or step == n_steps:
+            _say(f"step {step} of {n_steps}: loss {loss:.3f}, {time.monotonic() - began:.0f} s")
 
-    _say(f"making {len(TRAINING_SEEDS)} phantoms")
-    train(network, phantom_examples(TRAINING_SEEDS, preprocessing), settings, report)
-    save_model(folder, THORAX_PHANTOM, network)
+    _say("preparing the scans")
+    rows = train(
+        config,
+        examples_of(config, "training", folder / "cache"),
+        examples_of(config, "validation", folder / "cache"),
+        folder,
+        device="cpu",
+        on_step=report,
+    )
+    _say(f"best validation Dice {max(row['dice'] for row in rows):.3f}: {folder / 'model'}")
 
 
-def _print_scores(folder: Path) -> None:
-    model = load_model(folder, device="cpu")
-    preprocessing = model.preprocessing
-    if not isinstance(preprocessing, CTPreprocessing):
-        raise UsageError(folder, got="no CT model", allowed="a model of CT", remedy="name another folder")
-    unseen = phantom_examples(UNSEEN_SEEDS, preprocessing)
-    dice = evaluate(lambda image: predict(model, image).labels, unseen, model.class_names)
-    structures = dice.drop(columns="background")
+def _print_scores(config: TrainingConfig, ref: str) -> None:
+    model = load_model(ref, device="cpu")
+    with TemporaryDirectory() as cache:
+        scans = examples_of(config, "test", cache)
+        dice = evaluate(lambda image: predict(model, image).labels, scans, config.class_names)
+    structures = dice.drop(columns=config.class_names[0])
     _say("| class | mean Dice | lowest |\n|---|---|---|")
     for name, values in dice.items():
         _say(f"| {name} | {values.mean():.3f} | {values.min():.3f} |")
     _say(f"| **mean of the {structures.shape[1]} structures** | {structures.mean().mean():.3f} | |")
-    _say(f"\n{len(dice)} unseen phantoms, seeds {UNSEEN_SEEDS[0]} to {UNSEEN_SEEDS[-1]}")
+    _say(f"\n{len(dice)} unseen scans, {dice.index[0]} to {dice.index[-1]}")
+
+
+def _ship(config: TrainingConfig, ref: str, folder: Path) -> None:
+    model = load_model(ref, device="cpu")
+    if model.class_names != config.class_names or model.name != config.name:
+        raise UsageError(
+            ref,
+            got=f"the model {model.name}",
+            allowed=f"one that the configuration {config.name} trained",
+            remedy="name its own configuration",
+        )
+    save_model(folder, config.description(), model.network, torch.float16)
+    n_bytes = (folder / WEIGHTS_FILE).stat().st_size
+    _say(f"{folder}: {n_bytes / 1e6:.1f} MB")
 
 
 def _say(line: str) -> None:
@@ -86,22 +78,26 @@ def _say(line: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the shipped model again, or print its scores."""
+    """Train a model, print its scores, or write it with weights in float16."""
     parser = argparse.ArgumentParser(prog="python -m agg2exp_core.training", description=main.__doc__)
+    parser.add_argument("config", help="a packaged configuration by name, or a YAML file")
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--out", type=Path, metavar="FOLDER", help="train, and write the model here")
-    task.add_argument("--evaluate", type=Path, metavar="FOLDER", help="print the Dice of the model here")
-    parser.add_argument("--steps", type=int, default=1500, help="updates of the weights (default 1500)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, patches and augmentation")
+    task.add_argument("--out", type=Path, metavar="FOLDER", help="train, and write everything here")
+    task.add_argument("--evaluate", metavar="MODEL", help="print the Dice of this model on the test scans")
+    task.add_argument(
+        "--ship", nargs=2, metavar=("MODEL", "FOLDER"), help="write this model here, its weights in float16"
+    )
     parser.add_argument("--threads", type=int, default=2, help="of the CPU; part of what is repeatable")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
+        config = read_config(options.config)
         if options.evaluate is not None:
-            _print_scores(options.evaluate)
+            _print_scores(config, options.evaluate)
+        elif options.ship is not None:
+            _ship(config, options.ship[0], Path(options.ship[1]))
         else:
-            x, y, z = THORAX_PHANTOM["windows"]["shape"]
-            _make(options.out, TrainingSettings((x, y, z), options.steps, 2, 1e-2, seed=options.seed))
+            _make(config, options.out)
     except Agg2ExpError as error:
         parser.exit(2, f"error: {error}\n")
 

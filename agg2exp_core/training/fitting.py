@@ -1,123 +1,136 @@
-"""Training of a segmentation network, and its description and weights on disk."""
+"""Training of a segmenter: Dice and cross-entropy, chosen by the Dice of each class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import monai.networks.nets
 import torch
-import yaml
+from lightning_fabric import Fabric
 from monai.losses.dice import DiceCELoss
-from safetensors.torch import save
 
-from agg2exp_core.errors import UsageError
-from agg2exp_core.training.examples import Example, draw_batch
-from agg2exp_core.types import Shape3
+from agg2exp_core.models import wrap_network
+from agg2exp_core.models.precision import with_precision
+from agg2exp_core.prediction import predict
+from agg2exp_core.training.config import TrainingConfig, TrainingSettings
+from agg2exp_core.training.curves import Panel
+from agg2exp_core.training.evaluation import evaluate
+from agg2exp_core.training.examples import Example
+from agg2exp_core.training.identity import identity_of
+from agg2exp_core.training.loop import Progress, Row, run
+from agg2exp_core.training.networks import build_network
+from agg2exp_core.training.sampling import Batch, Batches
+from agg2exp_core.training.saving import save_model
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a network is trained; the defaults are the paper's (appendix B.3).
+def train(
+    config: TrainingConfig,
+    training: Sequence[Example],
+    validation: Sequence[Example],
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    n_devices: int = 1,
+    on_step: Progress | None = None,
+) -> list[Row]:
+    """Train a network on random patches with Dice and cross-entropy.
+
+    On a CPU, equal settings, data and threads give equal weights, whether the training ran through or
+    was stopped at any point and called again.
 
     Parameters
     ----------
-    window_shape : tuple of int
-        Voxels of a training patch.
-    n_steps : int
-        Updates of the weights.
-    batch_size : int
-        Patches per update.
-    learning_rate : float
-        Of AdamW at the start; it falls to 0 along a cosine.
-    weight_decay : float
-        Of AdamW.
-    seed : int
-        Of patches and augmentation.
+    config : TrainingConfig
+        The network and how it is trained.
+    training, validation : sequence of Example
+        What it learns from, and what the best weights are chosen by. With several devices they are
+        sent to each process.
+    folder : str or Path
+        Gets ``checkpoint.pt``, ``curves.csv``, ``curves.png`` and ``model/``: the weights with the highest
+        mean validation Dice of the structures. Where a training of the same settings was interrupted,
+        it goes on; a finished one is returned as it is.
+    device, n_devices, on_step
+        See `agg2exp_core.training.loop.run`.
+
+    Returns
+    -------
+    list of dict
+        The curves: a row for each validation with ``step``, ``loss`` (mean since the one before),
+        ``learning_rate``, ``dice`` (mean over structures) and the Dice of each class by name.
 
     Raises
     ------
     UsageError
-        If a number is not positive.
+        If the folder holds a training with other settings, or the loss is no number any more.
     """
-
-    window_shape: Shape3 = (96, 96, 96)
-    n_steps: int = 1000
-    batch_size: int = 4
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("n_steps", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise UsageError(
-                    name, got=f"{getattr(self, name)}", allowed="more than 0", remedy="leave the default"
-                )
+    segmentation = _Segmentation(config, training, validation)
+    return run(segmentation, Path(folder), device=device, n_devices=n_devices, on_step=on_step)
 
 
-def train(
-    network: torch.nn.Module,
-    dataset: Sequence[Example],
-    settings: TrainingSettings,
-    on_step: Callable[[int, float], None] | None = None,
-) -> torch.nn.Module:
-    """Train a network on random patches with Dice and cross-entropy.
+@dataclass(frozen=True)
+class _Segmentation:
+    """See `agg2exp_core.training.loop.Objective`."""
 
-    On a CPU, equal weights, data, settings and threads give equal weights.
+    config: TrainingConfig
+    training: Sequence[Example]
+    validation: Sequence[Example]
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Logits ``[B, L, *window]`` from ``[B, C, *window]``; changed in place.
-    dataset : sequence of Example
-        What to learn from.
-    settings : TrainingSettings
-        How.
-    on_step : callable, optional
-        Called after every update with its number, from 1, and its loss.
+    @property
+    def name(self) -> str:
+        return self.config.name
 
-    Returns
-    -------
-    torch.nn.Module
-        The network, in evaluation mode.
-    """
-    device = next(network.parameters()).device
-    random = torch.Generator().manual_seed(settings.seed)
-    criterion = DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.n_steps)
-    network.train()
-    for step in range(1, settings.n_steps + 1):
-        images, labels = draw_batch(dataset, settings.window_shape, settings.batch_size, random)
-        optimiser.zero_grad(set_to_none=True)
-        loss = criterion(network(images.to(device)), labels.to(device))
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        if on_step is not None:
-            on_step(step, float(loss.detach()))
-    return network.eval()
+    @property
+    def schedule(self) -> TrainingSettings:
+        return self.config.training
 
+    @property
+    def identity(self) -> str:
+        return identity_of(self.config)
 
-def build_network(description: Mapping[str, Any], seed: int) -> torch.nn.Module:
-    """Return the untrained MONAI network of a model description, its weights drawn from `seed`."""
-    network = description["network"]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        built: torch.nn.Module = getattr(monai.networks.nets, network["name"])(**network["arguments"])
-    return built
+    @property
+    def panel(self) -> Panel:
+        return Panel("validation Dice", {"dice": "mean of the structures"}, self.config.class_names, (0, 1))
 
+    def build(self) -> torch.nn.Module:
+        return build_network(self.config, self.schedule.seed)
 
-def save_model(folder: str | Path, description: Mapping[str, Any], network: torch.nn.Module) -> None:
-    """Write ``model.yaml`` and its weights, which `agg2exp_core.models.load_model` reads."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    (folder / description["weights"]).write_bytes(save(weights))
-    text = yaml.safe_dump(dict(description), sort_keys=False, default_flow_style=None, width=100)
-    (folder / "model.yaml").write_text(text)
+    def batches(self, rank: int) -> Batches:
+        return Batches(self.training, self.schedule, rank)
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        images, labels = batch
+        criterion = DiceCELoss(
+            to_onehot_y=True, softmax=True, batch=True, lambda_ce=self.schedule.cross_entropy_weight
+        )
+        loss: torch.Tensor = criterion(
+            network(images.contiguous(memory_format=torch.channels_last_3d)), labels
+        )
+        return loss
+
+    def validate(self, fabric: Fabric, network: torch.nn.Module) -> dict[str, float]:
+        config = self.config
+        model = with_precision(
+            wrap_network(
+                network,
+                config.class_names,
+                window_shape=config.windows.shape,
+                overlap=config.windows.overlap,
+                blend=config.windows.blend,
+                device=fabric.device,
+            ),
+            self.schedule.precision,
+        )
+        dice = evaluate(
+            lambda image: predict(model, image).labels, self.validation, config.class_names
+        ).mean()
+        return {
+            "dice": float(dice.drop(index=config.class_names[0]).mean()),
+            **{str(name): float(value) for name, value in dice.items()},
+        }
+
+    def quality(self, row: Row) -> float:
+        return row["dice"]
+
+    def save(self, folder: Path, network: torch.nn.Module) -> None:
+        save_model(folder / "model", self.config.description(), network)

@@ -40,6 +40,8 @@ class Layout:
         Byte of the first voxel in the uncompressed file.
     slope, intercept : float
         Intensity = slope * voxel + intercept.
+    n_channels : int
+        Volumes along the fourth axis.
     """
 
     grid: Grid
@@ -47,15 +49,16 @@ class Layout:
     offset: int
     slope: float
     intercept: float
+    n_channels: int = 1
 
     @property
     def n_voxels(self) -> int:
-        """Voxels of the volume."""
+        """Voxels of all channels."""
         x, y, z = self.grid.shape
-        return x * y * z
+        return x * y * z * self.n_channels
 
 
-def parse_header(block: bytes, where: str) -> Layout:
+def parse_header(block: bytes, where: str, most_channels: int = 1) -> Layout:
     """Read the header of a single-file NIfTI-1 or NIfTI-2.
 
     Parameters
@@ -64,14 +67,16 @@ def parse_header(block: bytes, where: str) -> Layout:
         The first `HEADER_BYTES` of the uncompressed file, or fewer where the file is shorter.
     where : str
         The file, for messages.
+    most_channels : int
+        Largest size of a fourth axis.
 
     Raises
     ------
     ScanError
-        If this is no NIfTI header, or one that describes no single real volume in the world.
+        If this is no NIfTI header, or one that describes no real volume in the world.
     """
     header = _recognise(block, where)
-    shape = _shape(header["dim"], where)
+    shape, n_channels = _shape(header["dim"], where, most_channels)
     _check_spacing(header["pixdim"], where)
     slope, intercept = _scaling(header, where)
     return Layout(
@@ -80,6 +85,7 @@ def parse_header(block: bytes, where: str) -> Layout:
         offset=_offset(header, where),
         slope=slope,
         intercept=intercept,
+        n_channels=n_channels,
     )
 
 
@@ -98,18 +104,19 @@ def _recognise(block: bytes, where: str) -> Any:
     )
 
 
-def _shape(dim: NDArray[Any], where: str) -> Shape3:
+def _shape(dim: NDArray[Any], where: str, most_channels: int) -> tuple[Shape3, int]:
     n_axes = int(dim[0])
     sizes = [int(n) for n in dim[1 : 1 + n_axes]] if 0 < n_axes <= 7 else []
-    x, y, z = ([*sizes, 0, 0, 0])[:3]
-    if n_axes not in (3, 4) or min(x, y, z) < 2 or sizes[3:] not in ([], [1]):
+    x, y, z, n_channels = [*sizes, 0, 0, 0][:3] + [*sizes[3:], 1][:1]
+    if n_axes not in (3, 4) or min(x, y, z) < 2 or not 1 <= n_channels <= most_channels:
         raise ScanError(
             where,
             got=f"data with {n_axes} axes of sizes {sizes}",
-            allowed="one volume: three axes of at least 2 voxels, and a fourth only if its size is 1",
+            allowed="three axes of at least 2 voxels, and perhaps a fourth "
+            + (f"of up to {most_channels} channels" if most_channels > 1 else "of size 1"),
             remedy="split a series into single volumes; if the sizes look wrong, export the scan again",
         )
-    return x, y, z
+    return (x, y, z), n_channels
 
 
 def _dtype(header: Any, where: str) -> np.dtype[Any]:

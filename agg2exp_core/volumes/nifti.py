@@ -24,6 +24,8 @@ MAX_DEFLATE_RATIO = 1032
 """The most that one byte of a gzip stream can expand to."""
 TRAILING_BYTES = 1 << 20
 """What may follow the voxels in a file."""
+MOST_CHANNELS = 16
+"""Of a scan: a longer fourth axis is a series in time."""
 
 
 def read_nifti(path: str | Path) -> Volume:
@@ -33,26 +35,28 @@ def read_nifti(path: str | Path) -> Volume:
     ----------
     path : str or Path
         A single-file NIfTI, ``.nii`` or ``.nii.gz`` (told by content): any orientation, integer or real
-        voxels of up to 64 bits, three axes or four with one volume.
+        voxels of up to 64 bits, three axes or four with up to `MOST_CHANNELS` channels.
 
     Returns
     -------
     Volume
-        Float32 values ``[X, Y, Z]`` in the file's orientation, slope and intercept applied.
+        Float32 values ``[X, Y, Z]``, or ``[C, X, Y, Z]`` for several channels, in the file's orientation,
+        slope and intercept applied.
 
     Raises
     ------
     ScanError
-        If there is no such file, it cannot be read to its end, its header describes no single volume that
-        fits in memory, or its voxels are not finite or all the same.
+        If there is no such file, it cannot be read to its end, its header describes no volume that fits in
+        memory, or its voxels are not finite or, in a channel, all the same.
 
     Notes
     -----
     Units are taken as mm; neither they nor any descriptive field of the header are read. Where neither
     sform nor qform is given, the grid is the header's spacing around the centre, the first axis to the left.
     """
-    values, grid = read_voxels(path)
-    refuse_constant(values, str(path))
+    values, grid = _read(path, MOST_CHANNELS)
+    for channel in values if values.ndim == 4 else [values]:
+        refuse_constant(channel, str(path))
     return Volume(values, grid, content_hash(values, grid), str(path))
 
 
@@ -64,10 +68,14 @@ def read_voxels(path: str | Path) -> tuple[NDArray[np.float32], Grid]:
     ScanError
         As `read_nifti` does, except for constant values.
     """
+    return _read(path, 1)
+
+
+def _read(path: str | Path, most_channels: int) -> tuple[NDArray[np.float32], Grid]:
     where = str(path)
     try:
         with _open(Path(path), where) as (stream, most_bytes):
-            layout = parse_header(stream.read(HEADER_BYTES), where)
+            layout = parse_header(stream.read(HEADER_BYTES), where, most_channels)
             _check_size(layout, most_bytes, where)
             stream.seek(layout.offset)
             return _stream_values(stream, layout, where), layout.grid
@@ -105,15 +113,16 @@ def content_hash(values: NDArray[np.float32], grid: Grid) -> str:
 
     Parameters
     ----------
-    values : ndarray of float32, shape [X, Y, Z]
+    values : ndarray of float32, shape [X, Y, Z] or [C, X, Y, Z]
         Intensities.
     grid : Grid
         Their grid; -0.0 and 0.0 in its affine are the same.
     """
     digest = hashlib.sha256(np.asarray(grid.shape, "<i8").tobytes())
     digest.update((np.asarray(grid.affine, "<f8") + 0.0).tobytes())
-    for z in range(grid.shape[2]):
-        digest.update(values[:, :, z].astype("<f4", copy=False).tobytes(order="F"))
+    for channel in values if values.ndim == 4 else [values]:
+        for z in range(grid.shape[2]):
+            digest.update(channel[:, :, z].astype("<f4", copy=False).tobytes(order="F"))
     return digest.hexdigest()
 
 
@@ -176,6 +185,8 @@ def _stream_values(stream: BinaryIO, layout: Layout, where: str) -> NDArray[np.f
             allowed="finite intensities within float32",
             remedy="replace them, for instance by the value of air, and save the scan again",
         )
+    if layout.n_channels > 1:
+        return np.moveaxis(flat.reshape((*layout.grid.shape, layout.n_channels), order="F"), -1, 0)
     return flat.reshape(layout.grid.shape, order="F")
 
 

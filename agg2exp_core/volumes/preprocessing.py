@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,20 +64,14 @@ class CTPreprocessing:
             )
 
     def __call__(self, volume: Volume) -> tuple[torch.Tensor, Affine]:
-        """Return the image ``[1, X, Y, Z]`` and its affine.
+        """Return the image ``[C, X, Y, Z]`` and its affine.
 
         Raises
         ------
         ScanError
             If the volume holds no negative value, or the resampled one does not fit in memory.
         """
-        if volume.values.min() >= 0:
-            raise ScanError(
-                volume.path,
-                got="a volume that holds no negative value, so it is not in Hounsfield units",
-                allowed="CT in Hounsfield units (air near -1000)",
-                remedy="check the rescale intercept of the export, or use a model for this kind of scan",
-            )
+        require_hounsfield_units(volume)
         _require_memory_to_resample(volume, [self.spacing_mm] * 3)
         transforms = (
             Orientation("RAS", labels=None),
@@ -106,7 +101,7 @@ class MonaiPreprocessing:
     ----------
     transforms : Compose or sequence of callables
         Dictionary transforms that need the key ``image`` alone. Those that load the file or put its channel
-        first are left out: the volume comes read, as a MetaTensor ``[1, X, Y, Z]`` with its affine.
+        first are left out: the volume comes read, as a MetaTensor ``[C, X, Y, Z]`` with its affine.
     description : mapping
         JSON-ready settings that tell these transforms from others, such as their part of the bundle's
         configuration.
@@ -168,6 +163,23 @@ class MonaiPreprocessing:
         return {"kind": "monai", **self._description}
 
 
+def require_hounsfield_units(volume: Volume) -> None:
+    """Refuse a volume that cannot be CT.
+
+    Raises
+    ------
+    ScanError
+        If it holds no negative value.
+    """
+    if volume.values.min() >= 0:
+        raise ScanError(
+            volume.path,
+            got="a volume that holds no negative value, so it is not in Hounsfield units",
+            allowed="CT in Hounsfield units (air near -1000)",
+            remedy="check the rescale intercept of the export, or use a model for this kind of scan",
+        )
+
+
 def _check_transform(transform: Callable[[Any], Any]) -> None:
     if isinstance(transform, Randomizable):
         raise ModelError(
@@ -196,7 +208,7 @@ def _name(transform: object) -> str:
 
 
 def _as_image(volume: Volume) -> MetaTensor:
-    """Return a copy of the volume as MONAI's loader would, ``[1, X, Y, Z]``, without its file's name."""
+    """Return a copy of the volume as MONAI's loader would, ``[C, X, Y, Z]``, without its file's name."""
     affine = torch.as_tensor(volume.grid.affine, dtype=torch.float64)
     meta = {
         "original_affine": affine.numpy().copy(),
@@ -204,7 +216,8 @@ def _as_image(volume: Volume) -> MetaTensor:
         "original_channel_dim": 0,
         "space": "RAS",
     }
-    values = np.array(volume.values[None], dtype=np.float32, order="C")  # [1, X, Y, Z]
+    channels = volume.values if volume.values.ndim == 4 else volume.values[None]
+    values = np.array(channels, dtype=np.float32, order="C")  # [C, X, Y, Z]
     return MetaTensor(torch.from_numpy(values), affine=affine, meta=meta)
 
 
@@ -217,7 +230,7 @@ def _require_memory_to_resample(volume: Volume, spacing_mm: Sequence[float]) -> 
     """Refuse a spacing at which the volume does not fit; what is not positive keeps an axis."""
     given = [float(s) for s in spacing_mm]
     wanted = (given + given[-1:] * 3)[:3]
-    n_in = n_out = 1.0
+    n_in = n_out = float(volume.values.size // math.prod(volume.grid.shape))
     for n, here, there in zip(volume.grid.shape, volume.grid.spacing_mm, wanted, strict=True):
         n_in *= n
         n_out *= n * here / there if there > 0 else n

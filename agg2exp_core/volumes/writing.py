@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import UsageError
+from agg2exp_core.files import whole_file
 from agg2exp_core.types import Grid
 
 SCANNER = 1
@@ -56,20 +56,8 @@ def write_nifti(path: str | Path, values: NDArray[Any], grid: Grid) -> None:
             remedy="resample the values to the grid first",
         )
     image = _image(values, grid)
-    extension = ".nii.gz" if path.name.endswith(".gz") else ".nii"
-    partial = path.with_name(f".{uuid.uuid4().hex}{extension}")
-    try:
+    with whole_file(path) as partial:
         nib.save(image, partial)
-        partial.replace(path)
-    except OSError as error:
-        raise UsageError(
-            path,
-            got=f"a file that cannot be written ({error.strerror or error})",
-            allowed="a writable folder with room left",
-            remedy="choose another output",
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _image(values: NDArray[Any], grid: Grid) -> Any:

@@ -1,0 +1,255 @@
+"""All analyses of a store's matrices, as tables and documents by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import pandas as pd
+import xarray as xr
+
+from agg2exp_core.analysis.agreement import agreement, detection
+from agg2exp_core.analysis.clusters import cluster_classes
+from agg2exp_core.analysis.cohort import Cohort, check_alike, cohort_of
+from agg2exp_core.analysis.comparison import compare_entries, energy_distance
+from agg2exp_core.analysis.context import context, normal_range
+from agg2exp_core.analysis.drift import Watch, look_again
+from agg2exp_core.analysis.groups import compare_groups
+from agg2exp_core.analysis.outliers import OutlierSettings, find_outliers, score_left_out
+from agg2exp_core.analysis.reasons import reasons, training_candidates
+from agg2exp_core.analysis.statistics import TooFewError
+from agg2exp_core.analysis.words import compare_words
+from agg2exp_core.errors import UsageError
+
+T = TypeVar("T")
+LEAST_SHARED = 3
+"""Scans that two models must both have explained to be compared in pairs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of a cohort.
+
+    Parameters
+    ----------
+    local : Dataset with dimensions (scan, target, roi)
+        Its matrices.
+    reference : Dataset with dimensions (scan, target, roi), optional
+        Those of a cohort that it should resemble.
+    same_model : bool
+        Whether one model made both.
+    shared : frozenset of str
+        Scans of the cohort that the reference holds too; another scan may have the id of one.
+    dice : DataArray with dimensions (scan, target), optional
+        Quality of the segmentations.
+    signs : mapping of str to DataArray with dimensions (scan, target)
+        What else may tell poor segmentations; each grows with suspicion.
+    metadata : DataFrame indexed by scan, optional
+        Of the patients.
+    reports : mapping of str to str, optional
+        Texts by scan.
+    known : frozenset of str
+        Scans of the analysis before.
+    watch : Watch, optional
+        Looks for drift so far.
+    """
+
+    local: xr.Dataset
+    reference: xr.Dataset | None = None
+    same_model: bool = True
+    shared: frozenset[str] = frozenset()
+    dice: xr.DataArray | None = None
+    signs: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    metadata: pd.DataFrame | None = None
+    reports: Mapping[str, str] | None = None
+    known: frozenset[str] = frozenset()
+    watch: Watch | None = None
+
+
+@dataclass(frozen=True)
+class AnalysisSettings:
+    """How a cohort is analysed.
+
+    Parameters
+    ----------
+    outliers : OutlierSettings
+        Detector, rate of flags, and the seed of all that is random.
+    poor : float, optional
+        Dice under which a segmentation is poor; by default the lowest fifth is.
+    false_alarm_rate : float
+        Of a look for drift.
+
+    Raises
+    ------
+    UsageError
+        If a number is out of range.
+    """
+
+    outliers: OutlierSettings = field(default_factory=OutlierSettings)
+    poor: float | None = None
+    false_alarm_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        for option, share in (("--poor", self.poor), ("--false-alarms", self.false_alarm_rate)):
+            if share is not None and not 0 < share < 1:
+                raise UsageError(
+                    option,
+                    got=f"{share}",
+                    allowed="a number between 0 and 1",
+                    remedy="see agg2exp analyse --help",
+                )
+
+
+@dataclass(eq=False)
+class Findings:
+    """What the analyses say; `docs/analyses.md` describes every table and document.
+
+    Parameters
+    ----------
+    tables : dict of str to DataFrame
+    documents : dict of str to JSON-ready value
+    skipped : dict of str to str
+        Analyses that need more scans or classes than there are, and how many.
+    """
+
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    documents: dict[str, Any] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def attempt(self, name: str, analysis: Callable[[], T]) -> T | None:
+        """Return what an analysis says, or None where there is too little, with the reason kept."""
+        try:
+            return analysis()
+        except TooFewError as error:
+            self.skipped[name] = str(error)
+            return None
+
+
+def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
+    """Make every analysis that the evidence allows.
+
+    Raises
+    ------
+    UsageError
+        If the matrices are no compositions, the reference has other classes, or a table has no scan of
+        the store.
+    """
+    found, seed = Findings(), settings.outliers.seed
+    cohort = cohort_of(evidence.local, "the store")
+    reference, pairs = _beside(cohort, evidence)
+    normal = cohort if reference is None else reference
+    found.tables["context"] = _contexts(cohort, reference)
+    found.tables["normal"] = normal_range(normal)
+    outliers = found.attempt("outliers", lambda: _score(cohort, reference, settings.outliers))
+    if outliers is not None:
+        _tell_outliers(found, outliers, reasons(cohort, normal), evidence.known)
+        _tell_patients(found, outliers, evidence, seed)
+    if evidence.dice is not None:
+        _tell_quality(found, outliers, evidence, settings.poor)
+    other = reference if pairs is None else pairs
+    if other is not None:
+        found.attempt("comparison", lambda: _compare(found, cohort, other, pairs is not None, seed))
+    if reference is not None:
+        rate = settings.false_alarm_rate
+        watch = found.attempt(
+            "drift", lambda: look_again(evidence.watch, cohort, reference, rate, seed).to_json()
+        )
+        found.documents |= {} if watch is None else {"drift": watch}
+    tree = found.attempt("clusters", lambda: cluster_classes(cohort.mean()).to_json())
+    found.documents |= {} if tree is None else {"clusters": tree}
+    found.documents["summary"] = {
+        "n_scans": len(cohort.scans),
+        "n_reference": 0 if reference is None else len(reference.scans),
+        "paired": pairs is not None,
+        **asdict(settings.outliers),
+        "n_flagged": None if outliers is None else int(outliers["flagged"].sum()),
+        "n_new": len(set(cohort.scans) - evidence.known),
+        "drift": _alarm(found.documents.get("drift"), evidence.watch),
+        "skipped": found.skipped,
+    }
+    return found
+
+
+def _beside(cohort: Cohort, evidence: Evidence) -> tuple[Cohort | None, Cohort | None]:
+    """Return the reference for scores and drift, and the same scans as another model explains them."""
+    if evidence.reference is None:
+        return None, None
+    reference = cohort_of(evidence.reference, "--reference")
+    check_alike(cohort, reference)
+    if not evidence.same_model and len(evidence.shared) >= LEAST_SHARED:
+        return None, reference.subset(set(evidence.shared))
+    rest = reference.subset(set(reference.scans) - evidence.shared)
+    return (rest if rest.scans else None), None
+
+
+def _contexts(cohort: Cohort, reference: Cohort | None) -> pd.DataFrame:
+    frames = [context(cohort, "store")]
+    if reference is not None:
+        frames.append(context(reference, "reference"))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _score(cohort: Cohort, reference: Cohort | None, settings: OutlierSettings) -> xr.Dataset:
+    if reference is None:
+        return score_left_out(cohort, settings)
+    return find_outliers(cohort, reference, settings)
+
+
+def _tell_outliers(found: Findings, outliers: xr.Dataset, why: pd.DataFrame, known: frozenset[str]) -> None:
+    scans, rate = outliers["scan"].values, outliers.attrs["rate"]
+    n_classes = outliers["score"].notnull().sum("target").values
+    found.tables["scans"] = pd.DataFrame(
+        {
+            "scan": scans,
+            "score": outliers["score_all"].values,
+            "p_value": outliers["p_all"].values,
+            "flagged": outliers["flagged"].values,
+            "new": [scan not in known for scan in scans],
+            "n_classes": n_classes,
+            "n_absent": outliers.sizes["target"] - n_classes,
+        }
+    ).sort_values(["p_value", "score", "scan"], ascending=[True, False, True], ignore_index=True)
+    by_class = outliers[["score", "p_value"]].to_dataframe().dropna().reset_index()
+    by_class = by_class.rename(columns={"target": "class"})
+    found.tables["outliers"] = by_class.assign(flagged=by_class["p_value"] <= rate)
+    found.tables["reasons"] = why
+    found.tables["candidates"] = training_candidates(outliers, why)
+
+
+def _tell_patients(found: Findings, outliers: xr.Dataset, evidence: Evidence, seed: int) -> None:
+    flagged = dict(zip(outliers["scan"].values.tolist(), outliers["flagged"].values.tolist(), strict=True))
+    if evidence.metadata is not None:
+        found.tables["groups"] = compare_groups(flagged, evidence.metadata, seed=seed)
+    if evidence.reports is not None:
+        found.tables["words"] = compare_words(flagged, evidence.reports)
+        texts = {scan: text for scan, text in evidence.reports.items() if flagged.get(scan)}
+        found.documents["reports"] = texts
+
+
+def _tell_quality(
+    found: Findings, outliers: xr.Dataset | None, evidence: Evidence, poor: float | None
+) -> None:
+    assert evidence.dice is not None
+    signs = dict(evidence.signs)
+    if outliers is not None:
+        signs = {"score": outliers["score"], **signs}
+        found.tables["agreement"] = agreement(outliers["score"], evidence.dice)
+    if signs:
+        found.tables["detection"] = detection(signs, evidence.dice, poor)
+    columns = xr.Dataset({"dice": evidence.dice, **signs}).to_dataframe().reset_index()
+    known = columns[columns["dice"].notna()].rename(columns={"target": "class"})
+    found.tables["quality"] = known[["scan", "class", "dice", *signs]].reset_index(drop=True)
+
+
+def _compare(found: Findings, cohort: Cohort, other: Cohort, paired: bool, seed: int) -> None:
+    found.tables["comparison"] = compare_entries(cohort, other, paired=paired, seed=seed)
+    found.documents["distance"] = asdict(energy_distance(cohort, other, paired=paired, seed=seed))
+
+
+def _alarm(now: dict[str, Any] | None, before: Watch | None) -> bool | None:
+    """Say whether the look of this analysis raised an alarm; None where none was made."""
+    if now is None or not now["looks"]:
+        return None
+    n_before = len(before.looks) if before is not None and before.reference == now["reference"] else 0
+    return bool(now["looks"][-1]["alarm"]) if len(now["looks"]) > n_before else None

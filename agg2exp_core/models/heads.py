@@ -1,0 +1,137 @@
+"""What networks give becomes the logits of all classes: one output of several, a background, a mean."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from agg2exp_core.errors import ModelError, UsageError
+
+ACTIVATIONS: dict[str, str] = {
+    "softmax": "argmax",
+    "sigmoid": "argmax",
+    "regions": "last_positive",
+}
+"""How logits compete, and the decision that follows: all classes exclude each other; each class has a logit
+of its own and the background none; the same where a later class may lie inside an earlier one."""
+
+
+def with_head(network: torch.nn.Module, activation: str, output: str | int | None) -> torch.nn.Module:
+    """Return a network that gives one tensor of logits, background first.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A network that gives a tensor, tuple, list or mapping.
+    activation : {"softmax", "sigmoid", "regions"}
+        With the last two its channels are the classes without the background, whose logit is then 0: a voxel
+        belongs to it where all others are negative, that is below a probability of one half.
+    output : str, int or None
+        Which item of a tuple, list or mapping; None for the first.
+
+    Raises
+    ------
+    UsageError
+        If there is no such activation.
+    """
+    if activation not in ACTIVATIONS:
+        raise UsageError(
+            "activation", got=f"{activation!r}", allowed=", ".join(ACTIVATIONS), remedy="pick one of them"
+        )
+    if activation == "softmax" and output is None:
+        return network
+    return _Head(network, activation != "softmax", output)
+
+
+class _Head(torch.nn.Module):
+    def __init__(self, network: torch.nn.Module, adds_background: bool, output: str | int | None) -> None:
+        super().__init__()
+        self.network = network
+        self.adds_background = adds_background
+        self.output = output
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[B, L, *window]``."""
+        logits = self.network(windows)
+        if self.output is not None:
+            logits = _item(logits, self.output)
+        elif isinstance(logits, Mapping):
+            logits = next(iter(logits.values()))
+        elif isinstance(logits, tuple | list):
+            logits = logits[0]
+        if self.adds_background:
+            return torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)
+        return torch.as_tensor(logits)
+
+    def extra_repr(self) -> str:
+        """Say what tells this head from others: part of the model's identity."""
+        return f"adds_background={self.adds_background}, output={self.output!r}"
+
+
+def _item(outputs: object, key: str | int) -> torch.Tensor:
+    try:
+        chosen: torch.Tensor = outputs[key]  # type: ignore[index]
+    except (KeyError, IndexError, TypeError) as error:
+        there = (
+            f"the outputs {', '.join(map(repr, outputs))}"
+            if isinstance(outputs, Mapping)
+            else f"{len(outputs)} outputs"
+            if isinstance(outputs, tuple | list)
+            else "a single output"
+        )
+        raise ModelError(
+            "output",
+            got=f"{key!r} of a network with {there}",
+            allowed="the key or the place of one of several outputs",
+            remedy="correct `output`, or leave it out for the first",
+        ) from error
+    return chosen
+
+
+class MeanOfNetworks(torch.nn.Module):
+    """An ensemble: the mean of the logits of its members.
+
+    Blending is linear, so this is also the mean of their blended logits.
+    """
+
+    def __init__(self, networks: Sequence[torch.nn.Module]) -> None:
+        super().__init__()
+        self.members = torch.nn.ModuleList(networks)
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[B, L, *window]``."""
+        logits: torch.Tensor = self.members[0](windows)
+        for member in self.members[1:]:
+            logits = logits + member(windows)
+        return logits / len(self.members)
+
+
+class MeanOfFlips(torch.nn.Module):
+    """A network on a window and its mirror images: the mean of the logits, mirrored back.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network.
+    axes : sequence of int
+        Spatial axes of the window, 0 to 2; every combination of them is mirrored.
+    """
+
+    def __init__(self, network: torch.nn.Module, axes: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        dims = [axis + 2 for axis in axes]
+        self.flips = [flip for n in range(1, len(dims) + 1) for flip in itertools.combinations(dims, n)]
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[B, L, *window]``."""
+        logits: torch.Tensor = self.network(windows)
+        for flip in self.flips:
+            logits = logits + torch.flip(self.network(torch.flip(windows, flip)), flip)
+        return logits / (1 + len(self.flips))
+
+    def extra_repr(self) -> str:
+        """Say what tells these flips from others: part of the model's identity."""
+        return f"flips={self.flips}"
