@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from functools import cache
@@ -16,6 +17,7 @@ from flows.exit_codes import DONE, INTERRUPTED, NOTHING, WRONG_USE
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; a user's own method may lie where it is run."""
     sys.path.append(str(Path.cwd()))
+    logging.getLogger("websockets").setLevel(logging.INFO)  # below it, the login at the API is logged
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -11,16 +11,19 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from agg2exp_core.store import Store
+from flows.alerts import record_failure
 from flows.benchmark import benchmark_each, register_all
 from flows.checks import claim_store, plan
 from flows.explain import explain_each, record_rejected
 from flows.fan_out import fan_out, reported
 from flows.parts import by_class, by_scan, merged, n_online
+from flows.returning import return_results
 from tasks.choices import BenchmarkSettings
 from tasks.cohort import reduce_cohort
 from tasks.importance import reduce_scan
 from tasks.publish import publish
 from tasks.resources import store_of
+from tasks.returning import ReturnSettings
 from tasks.settings import ExplainSettings, RunSummary, ScanJob, ScanOutcome
 from tasks.tabulate import tabulate
 
@@ -42,7 +45,11 @@ def explain_part(scans: list[ScanJob], settings: ExplainSettings) -> State[None]
 
 @flow(name="explain-batch", flow_run_name="explain batch, {settings.method}")
 def explain_batch(
-    scans: list[str], settings: ExplainSettings, scans_per_run: int = 1, queue: str = "nightly"
+    scans: list[str],
+    settings: ExplainSettings,
+    scans_per_run: int = 1,
+    queue: str = "nightly",
+    results: ReturnSettings | None = None,
 ) -> State[None]:
     """Explain files and folders of scans on all workers of the pool, then the matrices of the cohort.
 
@@ -60,6 +67,8 @@ def explain_batch(
         Scans of one flow run: more of them where a scan takes seconds.
     queue : str
         Work queue of the pool, which decides who goes first.
+    results : ReturnSettings, optional
+        Where results go back to.
     """
     checked = plan(scans, None, settings)
     claim_store(checked)
@@ -79,6 +88,8 @@ def explain_batch(
     n_cohort = reduce_cohort(settings.store, settings.result_label)
     summary = RunSummary(settings.store, settings.result_label, outcomes, n_cohort)
     publish(summary)
+    if results is not None:  # what a PACS does not take today it is offered tomorrow
+        return_results(settings.store, settings.result_label, results, return_state=True)
     return _ended(summary, "explained")
 
 
@@ -123,7 +134,7 @@ def _record(store: Store, outcomes: Sequence[ScanOutcome], stage: str) -> None:
     """Record what no run could: those of lost runs, and a scan of which one part of several failed."""
     for outcome in outcomes:
         if outcome.status in ("lost", "failed"):
-            store.record_failure(outcome.scan_id, stage, outcome.reason)
+            record_failure(store, outcome.scan_id, stage, outcome.reason)
 
 
 def _ended(summary: RunSummary, done: str) -> State[None]:

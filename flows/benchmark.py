@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -35,7 +36,7 @@ def benchmark_scan(scan: ScanJob, settings: BenchmarkSettings) -> ScanOutcome:
         needed.append(settings.yardstick)
     for method in settings.explained:
         if method in needed:
-            explain_scan(scan, method, method.result_label)
+            explain_scan(scan, replace(method, restore_voxels=True), method.result_label)
     for choice in settings.metrics:
         of_metric = [method for method, other in missing if other == choice]
         if of_metric and choice.metric.perturbations and choice.params.get("precision") is None:

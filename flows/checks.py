@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agg2exp_core.attribution import choose_classes, nearest
-from agg2exp_core.errors import ModelError, ScanError, UsageError
-from agg2exp_core.models import PACKAGED_MODELS, check_network
+from agg2exp_core.datasets import read_datalist
+from agg2exp_core.errors import ScanError, UsageError
+from agg2exp_core.models import check_network, check_reference
 from agg2exp_core.store import check_name, open_store
 from agg2exp_core.volumes import ScanRef, find_scans, read_volume
 from agg2exp_core.volumes.discovery import stem
@@ -62,6 +63,23 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, str]:
     return params
 
 
+def given_scans(scans: Sequence[str] | None, datalist: Path | None, split: str) -> list[str]:
+    """Return the scans of a command line: those named, then those of a split of a datalist.
+
+    Raises
+    ------
+    UsageError
+        If there are none, or the datalist cannot be read.
+    """
+    listed = read_datalist(datalist, split) if datalist else []
+    given = [*(scans or []), *(str(entry["image"]) for entry in listed)]
+    if not given:
+        raise UsageError(
+            "SCANS", got="no scan", allowed="files, folders, or --datalist FILE.json", remedy="name some"
+        )
+    return given
+
+
 def plan(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -> Plan:
     """Check scans, method, model and classes.
 
@@ -72,35 +90,21 @@ def plan(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -
     """
     check_name("label", settings.result_label)
     _check_regions(settings)
-    if settings.model not in PACKAGED_MODELS and not Path(settings.model).exists():
-        raise ModelError(
-            settings.model,
-            got="nothing there",
-            allowed=f"a model's folder or file, or one of {', '.join(PACKAGED_MODELS)}",
-            remedy="check the path given to --model",
-        )
+    check_reference(settings.model)
     found, errors = find_scans(scans, scan_id)
     taken = {scan.scan_id for scan in found}
     rejected = [Rejected(_free_name(error.where, taken), error.reason) for error in errors]
     jobs: list[ScanJob] = []
     for scan in found:
-        error = _unusable(scan)
-        if error is None:
+        try:
+            _check_channels(scan, settings)
             jobs.append(ScanJob(scan.scan_id, str(scan.path)))
-        else:
+        except ScanError as error:
             errors.append(error)
             rejected.append(Rejected(scan.scan_id, error.reason))
     if jobs:
-        model = model_of(settings)
-        choose_classes(model, settings.classes)
-        if model.n_channels != 1:
-            raise ModelError(
-                settings.model,
-                got=f"a model for {model.n_channels} channels",
-                allowed="a model for one channel: a NIfTI scan holds one",
-                remedy="use a model for single scans",
-            )
-        check_network(model)
+        choose_classes(model_of(settings), settings.classes)
+        check_network(model_of(settings))
     return Plan(jobs, errors, rejected, settings)
 
 
@@ -136,12 +140,17 @@ def labels_of(store: str, labels: Sequence[str] | None) -> list[str]:
     return list(labels or known)
 
 
-def _unusable(scan: ScanRef) -> ScanError | None:
-    try:
-        read_volume(scan.path)
-    except ScanError as error:
-        return error
-    return None
+def _check_channels(scan: ScanRef, settings: ExplainSettings) -> None:
+    """Refuse a scan that has not the model's channels; a bundle's transforms may make them of others."""
+    values = read_volume(scan.path).values
+    n_channels, model = len(values) if values.ndim == 4 else 1, model_of(settings)
+    if n_channels != model.n_channels and model.preprocessing.describe().get("kind") != "monai":
+        raise ScanError(
+            scan.path,
+            got=f"{n_channels} channel{'s' * (n_channels > 1)}",
+            allowed=f"the model's {model.n_channels}: the fourth axis of a NIfTI file",
+            remedy="put the channels of a scan into one file, or use another model",
+        )
 
 
 def _free_name(path: str, taken: set[str]) -> str:

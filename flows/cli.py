@@ -44,9 +44,16 @@ def _main() -> None:
 
 @app.command()
 def explain(
-    scans: Annotated[list[str], typer.Argument(help="NIfTI files, or folders of them.")],
-    model: Annotated[str, typer.Option("--model", help="Bundle folder, description, program or name.")],
+    *,
+    scans: Annotated[
+        list[str] | None, typer.Argument(help="NIfTI files, or folders of them or of DICOM.")
+    ] = None,
+    model: Annotated[str, typer.Option("--model", help="Bundle, nnU-Net folder, description or name.")],
     out: Annotated[str, typer.Option("--out", help="Store: a folder or s3://bucket/prefix.")],
+    datalist: Annotated[
+        Path | None, typer.Option("--datalist", help="MONAI datalist (JSON) with scans to explain.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Which split of the datalist.")] = "test",
     method: Annotated[
         str,
         typer.Option(
@@ -73,6 +80,9 @@ def explain(
     no_voxels: Annotated[
         bool, typer.Option("--no-voxels", help="Keep the matrices alone, and no attributions.")
     ] = False,
+    restore_voxels: Annotated[
+        bool, typer.Option("--restore-voxels", help="Compute again what retention dropped the voxels of.")
+    ] = False,
     stored: Annotated[
         str, typer.Option("--store-as", help="float32, or float16 in half the space.")
     ] = "float32",
@@ -87,7 +97,7 @@ def explain(
     debug: Debug = False,
 ) -> int:
     """Explain scans, and reduce the explanations to class-by-region matrices."""
-    from flows.checks import parse_settings, plan
+    from flows.checks import given_scans, parse_settings, plan
     from flows.launch import run_explain
     from tasks.settings import ExplainSettings
 
@@ -105,10 +115,11 @@ def explain(
         classes_per_task=classes_per_task,
         window_batch=window_batch,
         voxels=not no_voxels,
+        restore_voxels=restore_voxels,
         stored=stored,
         precision=precision,
     )
-    checked = plan(scans, scan_id, settings)
+    checked = plan(given_scans(scans, datalist, split), scan_id, settings)
     if plan_only:
         from flows.planning import print_plan
 
@@ -125,7 +136,10 @@ def benchmark(
         list[str] | None, typer.Option("--methods", help="Methods, with commas; the seven by default.")
     ] = None,
     metrics: Annotated[
-        list[str] | None, typer.Option("--metrics", help="Metrics, with commas; all by default.")
+        list[str] | None,
+        typer.Option(
+            "--metrics", help="Metrics, or module:attribute of your own, with commas; all by default."
+        ),
     ] = None,
     of_methods: Annotated[
         list[str] | None, typer.Option("--set-method", help="METHOD.parameter=value.")
@@ -142,13 +156,17 @@ def benchmark(
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Print passes and time that it would take, and stop.")
     ] = False,
+    n_devices: Annotated[
+        int, typer.Option("--devices", min=1, help="With --plan: devices like this one that share the scans.")
+    ] = 1,
     state: State = None,
     debug: Debug = False,
 ) -> int:
     """Judge attribution methods by metrics, over scans."""
     from agg2exp_core.attribution import METHODS
     from agg2exp_core.metrics import METRICS
-    from flows.benchmarking import checked_benchmark, print_benchmark_plan, run_benchmark, settings_of
+    from flows.benchmark_planning import print_benchmark_plan
+    from flows.benchmarking import checked_benchmark, run_benchmark, settings_of
     from tasks.settings import ExplainSettings
 
     base = ExplainSettings(
@@ -168,7 +186,7 @@ def benchmark(
     )
     checked = checked_benchmark(scans, settings)
     if plan_only:
-        return print_benchmark_plan(checked, settings)
+        return print_benchmark_plan(checked, settings, n_devices)
     return run_benchmark(checked, settings, state)
 
 
@@ -182,29 +200,44 @@ def reduce(
     label: Annotated[list[str] | None, typer.Option("--label", help="Which results; all by default.")] = None,
     rois: Rois = None,
     roi_names: RoiNames = None,
+    drop_rois: Annotated[
+        list[str] | None, typer.Option("--drop-roi", help="Extra region that goes, with its columns.")
+    ] = None,
     state: State = None,
     debug: Debug = False,
 ) -> int:
     """Make the matrices again from stored attributions, for instance with new regions."""
     from flows.launch import run_reduce
 
-    return run_reduce(store, label, rois, roi_names, state)
+    return run_reduce(store, label, rois, roi_names, state, drop_rois)
 
 
 @app.command()
 def export(
     store: Annotated[str, typer.Argument(help="Store of explained scans.")],
-    out: Annotated[Path, typer.Option("--out", help="File to write: .nii.gz, .nii or .csv.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="File to write: .nii.gz, .nii or .csv; with --dicom a folder.")
+    ],
     scan_id: Annotated[str | None, typer.Option("--scan-id", help="Which scan.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Which results.")] = None,
     class_name: Annotated[
         str | None, typer.Option("--class", help="Attribution of this class; without it the label map.")
     ] = None,
+    dicom: Annotated[
+        Path | None, typer.Option("--dicom", help="Folder of the scan's series, for DICOM results of it.")
+    ] = None,
+    store_to: Annotated[
+        str | None, typer.Option("--store-to", help="PACS that takes them too: http address of DICOMweb.")
+    ] = None,
     debug: Debug = False,
 ) -> int:
     """Write an attribution or label map in the scan's own space, or the matrices as a table."""
-    from flows.exporting import export_matrices, export_volume
+    from flows.exporting import export_dicom, export_matrices, export_volume
 
+    if dicom is not None or store_to is not None:
+        for path in export_dicom(store, scan_id, label, class_name, dicom, out, store_to):
+            typer.echo(f"wrote {path}")
+        return 0
     if out.suffix == ".csv":
         written = export_matrices(store, label, out)
     else:
@@ -241,13 +274,22 @@ def doctor(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("demo"),
-    n_scans: Annotated[int, typer.Option("--scans", min=2, help="Phantoms to make.")] = 4,
-    n_samples: Annotated[int, typer.Option("--samples", min=1, help="Noisy copies for SmoothGrad.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write to (default demo, or demo_MODEL).")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="thorax_phantom, swin (a Swin UNETR), or a model of your own.")
+    ] = "thorax_phantom",
+    n_scans: Annotated[
+        int | None, typer.Option("--scans", min=2, help="Phantoms to make (default 4, or 2 with swin).")
+    ] = None,
+    n_samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="Noisy copies for SmoothGrad (default 3, or 1).")
+    ] = None,
     state: State = None,
     debug: Debug = False,
 ) -> int:
-    """Make synthetic scans, explain them with the packaged model, show the report."""
+    """Make synthetic scans, explain them with a packaged model, show the report."""
     from flows.demo import run_demo
 
-    return run_demo(out, n_scans, n_samples, state)
+    return run_demo(out, model, n_scans, n_samples, state)

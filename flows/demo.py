@@ -1,4 +1,4 @@
-"""The demo: synthetic scans, the packaged model, the whole path, and what to look at."""
+"""The demo: synthetic scans, a packaged model, the whole path, and what to look at."""
 
 from __future__ import annotations
 
@@ -10,33 +10,65 @@ from tasks.settings import ExplainSettings
 
 SPACING_MM = 4.0
 SEED = 2025
+MODEL = "thorax_phantom"
+ALIASES = {"swin": "swin_unetr_v2_small"}
+"""Short names of packaged models."""
+FEW = {"swin_unetr_v2_small": (2, 1)}
+"""Scans and noisy copies of models that take minutes a scan; of others `MANY`."""
+MANY = (4, 3)
 
 
-def run_demo(out: Path, n_scans: int, n_samples: int, state: Path | None) -> int:
-    """Make a cohort of phantoms, explain it with SmoothGrad, say where the results are."""
+def run_demo(
+    out: Path | None, model: str, n_scans: int | None, n_samples: int | None, state: Path | None
+) -> int:
+    """Make a cohort of phantoms, explain it with SmoothGrad, say where the results are.
+
+    Parameters
+    ----------
+    out : Path, optional
+        Folder of scans, store and report; by default ``demo``, or ``demo_NAME`` for another model, since a
+        store holds results of one.
+    model : str
+        A reference for `agg2exp_core.models.load_model`, or one of `ALIASES`.
+    n_scans, n_samples : int, optional
+        Phantoms, and noisy copies of each; by default as many as take some minutes.
+    state : Path, optional
+        Folder of the run history.
+    """
+    from agg2exp_core.models import check_reference
     from agg2exp_core.phantom import write_cohort
     from agg2exp_core.report import matrix_table
     from agg2exp_core.store import open_store
+    from tasks.reporting import write_report
 
+    chosen = ALIASES.get(model, model)
+    check_reference(chosen)
+    few_scans, few_samples = FEW.get(chosen, MANY)
+    n_scans, n_samples = n_scans or few_scans, n_samples or few_samples
+    if out is None:
+        out = Path("demo" if chosen == MODEL else f"demo_{Path(model).stem}")
     with console.status(f"making {n_scans} synthetic scans"):
         scans = write_cohort(out / "scans", n_scans, seed=SEED, spacing_mm=SPACING_MM)
     console.print(f"made {len(scans)} synthetic thorax scans of {SPACING_MM:g} mm in {out / 'scans'}")
     settings = ExplainSettings(
         store=str(out / "store"),
-        model="thorax_phantom",
+        model=chosen,
         method="smoothgrad",
         params={"n_samples": n_samples},
         label="smoothgrad",
     )
     code = run_explain(plan([str(out / "scans")], None, settings), state)
-    matrix = open_store(settings.store).global_importance(settings.result_label)["mean"]
+    store = open_store(settings.store)
+    matrix = store.global_importance(settings.result_label)["mean"]
     console.print(matrix_table(matrix.sel(roi=matrix["roi_kind"] == "class")))
-    report = (out / "store" / "report" / "index.html").absolute()
+    with console.status("writing the report"):
+        write_report(store, [settings.result_label], out / "report")
+    report = (out / "report" / "index.html").absolute()
     console.print(
         f"\nOpen the report:   file://{report}\n"
         "See the runs:      .venv/bin/agg2exp ui\n"
         "Try another method: .venv/bin/agg2exp explain "
-        f"{out / 'scans'} --model thorax_phantom --method vanilla_gradient --out {out / 'store'}\n"
+        f"{out / 'scans'} --model {chosen} --method vanilla_gradient --out {out / 'store'}\n"
         "Open the matrices: xarray.open_zarr"
         f"('{out / 'store' / 'importance.zarr'}', group='{settings.result_label}')",
         soft_wrap=True,

@@ -11,7 +11,10 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from agg2exp_core.attribution import choose_classes
+from agg2exp_core.errors import StoreError
 from agg2exp_core.store import Store
+from agg2exp_core.store.at_work import writing
+from flows.alerts import SCAN_QUARANTINED, record_failure
 from tasks.attribute import attribute_classes, missing_classes
 from tasks.cohort import reduce_cohort
 from tasks.importance import add_regions, reduce_scan
@@ -92,7 +95,7 @@ def explain(
 def record_rejected(store: Store, rejected: list[Rejected]) -> list[ScanOutcome]:
     """Record scans that were found unusable; return how each fared."""
     for bad in rejected:
-        store.record_failure(bad.scan_id, "read", bad.reason)
+        record_failure(store, bad.scan_id, "read", bad.reason, SCAN_QUARANTINED)
     return [ScanOutcome(bad.scan_id, "rejected", bad.reason) for bad in rejected]
 
 
@@ -103,13 +106,17 @@ def run_each(
     outcomes = []
     for scan in scans:
         started = time.monotonic()
-        result = run(scan).result(raise_on_failure=False)
+        try:
+            with writing(store.root, scan.scan_id):
+                result: object = run(scan).result(raise_on_failure=False)
+        except StoreError as error:
+            result = error
         if isinstance(result, ScanOutcome):
             store.clear_failure(scan.scan_id)
             outcomes.append(result)
         else:
             reason = reason_of(result, scan.scan_id, scan.path)
-            store.record_failure(scan.scan_id, stage, reason)
+            record_failure(store, scan.scan_id, stage, reason)
             outcomes.append(ScanOutcome(scan.scan_id, "failed", reason, seconds=time.monotonic() - started))
     return outcomes
 

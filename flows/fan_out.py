@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from typing import Any, TypeVar
 from uuid import UUID
 
+import httpx
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.parts import Part
@@ -24,8 +29,15 @@ POLL_S = 2.0
 MOST_TRIES = 3
 """Of a run whose process or machine goes down; what it finished is kept."""
 
+PATIENCE_S = 3600.0
+"""That a server which does not answer is waited for: its restart does not end a batch."""
+
+_ASK_AGAIN_S = 10.0
+
 _PAGE = 200
 """Runs that one question names."""
+
+T = TypeVar("T")
 
 
 def reported(outcomes: Sequence[ScanOutcome]) -> State[None]:
@@ -76,20 +88,53 @@ def fan_out(deployment: str, parts: Sequence[Part], queue: str) -> list[ScanOutc
 
 
 def _submit(deployment: str, part: Part, queue: str) -> UUID:
-    run = run_deployment(
-        f"{deployment}/{deployment}",
-        parameters={"scans": [asdict(job) for job in part.scans], "settings": part.settings},
-        work_queue_name=queue,
-        timeout=0,
-        tags=[job.scan_id for job in part.scans][:8],
-    )
-    return run.id
+    """Send a part to the workers, unless this batch has sent it before and it is still good.
+
+    A batch that crashed and goes on finds the runs that it had sent: those that are under way, and those
+    that did all of their scans.
+    """
+    parameters = {"scans": [asdict(job) for job in part.scans], "settings": part.settings}
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
+
+    def send(n: int) -> FlowRun:
+        return run_deployment(
+            f"{deployment}/{deployment}",
+            parameters=parameters,
+            work_queue_name=queue,
+            timeout=0,
+            tags=[job.scan_id for job in part.scans][:8],
+            idempotency_key=f"{flow_run.id}-{digest}-{n}",
+        )
+
+    for n in itertools.count():
+        run = _patiently(send, n)
+        if not (run.state and run.state.is_final()) or _did_all(run, part):
+            return run.id
+    raise AssertionError("the count of runs has no end")
+
+
+def _did_all(run: FlowRun, part: Part) -> bool:
+    return all(outcome.status == "done" for outcome in _outcomes(run, part))
 
 
 def _read(client: SyncPrefectClient, ids: Sequence[UUID]) -> Iterator[FlowRun]:
     for start in range(0, len(ids), _PAGE):
         some = FlowRunFilterId(any_=list(ids[start : start + _PAGE]))
-        yield from client.read_flow_runs(flow_run_filter=FlowRunFilter(id=some))
+        yield from _patiently(client.read_flow_runs, flow_run_filter=FlowRunFilter(id=some))
+
+
+def _patiently(ask: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Return what the server answers; while it is away, ask again."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask(*arguments, **named)
+        except httpx.HTTPError as error:
+            is_away = not isinstance(error, httpx.HTTPStatusError) or error.response.status_code >= 500
+            if not is_away or time.monotonic() > deadline:
+                raise
+            get_run_logger().warning("the Prefect server does not answer (%s); asking again", error)
+            time.sleep(_ASK_AGAIN_S)
 
 
 def _outcomes(run: FlowRun, part: Part) -> list[ScanOutcome]:

@@ -11,7 +11,8 @@ from prefect.exceptions import ObjectNotFound
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.intake import Entry
-from agg2exp_core.intake.ledger import ACCEPTED, FAILED, KNOWN, NOT_WANTED, QUARANTINED
+from agg2exp_core.intake.ledger import ACCEPTED, FAILED, KNOWN, NO_IMAGE, NOT_WANTED, QUARANTINED
+from flows.alerts import SCAN_FAILED, SCAN_QUARANTINED, alert
 from tasks.intake import find_arrivals, report_intake, take_in
 from tasks.intake_settings import IngestSettings, IngestSummary, intake_of
 
@@ -38,10 +39,15 @@ def ingest(settings: IngestSettings) -> IngestSummary:
     for arrival in find_arrivals(settings):
         entries += take_in(settings, arrival)
     summary = IngestSummary(settings.into, entries)
-    counts = {status: summary.count(status) for status in (ACCEPTED, KNOWN, NOT_WANTED, QUARANTINED, FAILED)}
+    statuses = (ACCEPTED, KNOWN, NOT_WANTED, NO_IMAGE, QUARANTINED, FAILED)
+    counts = {status: summary.count(status) for status in statuses}
     log.info(", ".join(f"{n} {status}" for status, n in counts.items()))
     if entries:
         report_intake(entries)
+    for entry in entries:
+        if entry.is_bad:
+            event = SCAN_QUARANTINED if entry.status == QUARANTINED else SCAN_FAILED
+            alert(event, entry.content[:12] or "unknown", "ingest", entry.reason)
     if settings.explain_with is not None and counts[ACCEPTED]:
         scans = [str(Path(settings.into).resolve())]
         run = run_deployment(settings.explain_with, parameters={"scans": scans}, timeout=0, as_subflow=False)

@@ -81,7 +81,7 @@ def conclude(summary: IngestSummary) -> int:
     """Print how each series fared; return the exit code."""
     from rich.table import Table
 
-    from agg2exp_core.intake.ledger import ACCEPTED, FAILED, QUARANTINED
+    from agg2exp_core.intake.ledger import ACCEPTED, FAILED, NO_IMAGE, QUARANTINED
     from flows.exit_codes import DONE, NOTHING, SOME_FAILED
     from flows.launch import console
 
@@ -92,6 +92,8 @@ def conclude(summary: IngestSummary) -> int:
     for entry in summary.entries:
         table.add_row(entry.content[:12], entry.status, entry.scan_id, entry.reason)
     console.print(table if summary.entries else "nothing new")
+    if summary.entries and summary.count(NO_IMAGE) == len(summary.entries):
+        return NOTHING
     if not n_bad:
         return DONE
     return SOME_FAILED if n_bad < len(summary.entries) else NOTHING

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from agg2exp_core.store import open_store
 from flows.checks import Plan, claim_store, labels_of
 from flows.exit_codes import DONE, NOTHING, SOME_FAILED
 from flows.server import embedded_server, wait_until_recorded
+from tasks.reading import require_rois
 
 console = Console(highlight=False)
 
@@ -40,14 +42,20 @@ def show_errors(plan: Plan) -> None:
 
 
 def run_reduce(
-    store: str, labels: Sequence[str] | None, rois: str | None, roi_names: str | None, state: Path | None
+    store: str,
+    labels: Sequence[str] | None,
+    rois: str | None,
+    roi_names: str | None,
+    state: Path | None,
+    drop_rois: list[str] | None = None,
 ) -> int:
     """Run the flow `reduce` on the labels of a store; return the exit code."""
     chosen = labels_of(store, labels)
+    require_rois(open_store(store), drop_rois or [])
     with served(state):
         from flows.reduce import reduce
 
-        summaries = carry_out(reduce, store, chosen, rois, roi_names)
+        summaries = carry_out(reduce, store, chosen, rois, roi_names, drop_rois)
     return max(conclude(summary) for summary in summaries)
 
 

@@ -33,11 +33,15 @@ def unit_identity(settings: ExplainSettings, scan_id: str, content_hash: str, cl
 def missing_classes(
     settings: ExplainSettings, scan_id: str, content_hash: str, classes: list[str]
 ) -> list[str]:
-    """Return those of `classes` that the store does not hold yet, as the settings ask for them."""
+    """Return those of `classes` that the store does not hold yet, as the settings ask for them.
+
+    What retention has dropped the voxels of is held, unless the settings ask for its voxels again.
+    """
     there, label = store_of(settings.store).scan(scan_id), settings.result_label
-    found = there.units(label)
-    if not settings.voxels:
-        found = {**sums_of(there, label), **found}
+    summed = sums_of(there, label)
+    if settings.voxels:
+        summed = {n: s for n, s in summed.items() if s.dropped_at and not settings.restore_voxels}
+    found = {**summed, **there.units(label)}
     return [
         name
         for name in classes

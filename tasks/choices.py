@@ -20,7 +20,7 @@ class MetricChoice:
     Parameters
     ----------
     name : str
-        Of the metric.
+        Of the metric, or ``module:attribute`` of a user's own.
     params : dict
         Its options; what is left out has its default.
     """
@@ -32,6 +32,11 @@ class MetricChoice:
     def metric(self) -> Metric:
         """The metric."""
         return make_metric(self.name, self.params)
+
+    @property
+    def label(self) -> str:
+        """Its name in the store."""
+        return self.name.replace(":", ".")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from tasks.resources import model_of, store_of
 from tasks.retrying import RETRYING
 from tasks.settings import ExplainSettings
 
-SCORES_VERSION = 2
+SCORES_VERSION = 4
 """Raised when the meaning of a score changes, so that old ones are made anew."""
 
 
@@ -48,7 +48,7 @@ def is_scored(there: ScanStore, settings: ExplainSettings, choice: MetricChoice,
     """Say whether the store holds these scores."""
     name = score_identity(there, settings, choice, classes)
     found = Evaluations(store_of(settings.store), there.scan_id)
-    return found.scores(settings.result_label, choice.name, name) is not None
+    return found.scores(settings.result_label, choice.label, name) is not None
 
 
 def _clean(there: ScanStore, settings: ExplainSettings) -> Clean:
@@ -75,7 +75,7 @@ def _falls(clean: Clean, store: Store, perturbations: Perturbations) -> Callable
     return lambda n: evaluations.falls(name, min(n, most), make)
 
 
-@task(name="perturb", task_run_name="perturb {scan_id} for {choice.name}", **RETRYING)
+@task(name="perturb", task_run_name="perturb {scan_id} for {choice.label}", **RETRYING)
 def perturb(scan_id: str, settings: ExplainSettings, choice: MetricChoice) -> int:
     """Make the perturbed outputs that a metric needs, for all methods; return their number."""
     perturbations = choice.metric.perturbations
@@ -88,7 +88,7 @@ def perturb(scan_id: str, settings: ExplainSettings, choice: MetricChoice) -> in
 
 def _run_name() -> str:
     given = task_run.parameters
-    return f"{given['choice'].name} of {given['settings'].result_label} {given['scan_id']}"
+    return f"{given['choice'].label} of {given['settings'].result_label} {given['scan_id']}"
 
 
 @task(name="evaluate", task_run_name=_run_name, **RETRYING)
@@ -126,13 +126,14 @@ def evaluate(
     scores = metric.scores(subject, falls)
     record = {
         "method": settings.attribution_method.name,
+        "parameters": settings.recipe,
         "direction": metric.direction,
         "unit": metric.unit,
         "recipe": recipe(metric),
         "scores": {name: _finite(asdict(score)) for name, score in scores.items()},
     }
     name = score_identity(there, settings, choice, classes)
-    Evaluations(store, scan_id).write_scores(label, choice.name, name, record)
+    Evaluations(store, scan_id).write_scores(label, choice.label, name, record)
     return len(scores)
 
 

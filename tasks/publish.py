@@ -18,8 +18,11 @@ from agg2exp_core.store import Store
 from tasks.resources import store_of
 from tasks.retrying import RETRYING
 from tasks.settings import RunSummary, artifact_key
+from tasks.voxels import shown_rule, shown_voxels
 
 N_OVERLAYS = 3
+MOST_LETTERS = 120
+"""Of the name of a picture."""
 FAVOURITE = "aorta"
 """The class of the paper's own pictures."""
 
@@ -55,7 +58,6 @@ def publish(summary: RunSummary) -> list[str]:
 def _figures(
     store: Store, summary: RunSummary, local: xr.Dataset, overall: xr.Dataset
 ) -> Iterator[tuple[str, ReportFigure]]:
-    classes = overall["mean"].sel(roi=overall["roi_kind"] == "class")
     yield (
         "heat_map",
         ReportFigure(
@@ -69,7 +71,7 @@ def _figures(
         "semantic_graph",
         ReportFigure(
             "Which classes lean on which",
-            to_png(semantic_graph(classes, title="The three largest contributions to each class")),
+            to_png(semantic_graph(overall["mean"], title="The three largest contributions to each class")),
             "An arrow leads from a region to a class whose attribution lies in it; "
             "the background is left out.",
         ),
@@ -89,20 +91,21 @@ def _overlays(store: Store, label: str, scan_id: str) -> Iterator[tuple[str, Rep
     inner = [name for name in by_size if name != prediction.class_names[0]]
     chosen = sorted(inner, key=lambda name: name != FAVOURITE)[:N_OVERLAYS]
     for name in chosen:
-        values = np.asarray(there.attribution(label, name).compute())
+        values, percentile = shown_voxels(store, there, label, name, prediction)
         figure = overlay(
             scan.image[0].numpy(),
-            values if values.ndim == 3 else values.sum(axis=0),
+            values,
             prediction.mask(name),
             title=f"{scan_id}: why {name.replace('_', ' ')}?",
             affine=scan.affine,
+            percentile=percentile,
         )
         yield (
-            f"overlay_{scan_id}_{name.replace(' ', '_')}",
+            f"overlay_{scan_id}_{name.replace(' ', '_')}"[:MOST_LETTERS],
             ReportFigure(
                 f"{scan_id}: {name.replace('_', ' ')}",
                 to_png(figure),
-                "The strongest attributions over the scan; the prediction is outlined in yellow.",
+                f"Shown is {shown_rule(store, label)}; the prediction is outlined in yellow.",
             ),
         )
 

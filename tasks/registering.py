@@ -25,6 +25,8 @@ def register(store: Store, model: SegmentationModel, settings: ExplainSettings) 
             "n_channels": model.n_channels,
             "windows": asdict(model.windows),
             "preprocessing": dict(model.preprocessing.describe()),
+            "decision": model.decision,
+            "origin": dict(model.origin),
         }
     )
     recipe = settings.recipe

@@ -83,6 +83,8 @@ class ExplainSettings:
         Whether attributions are kept, or only their sums over the regions.
     stored : {"float32", "float16"}
         How attributions are kept; float16 takes half the space and misses by 2^-12 of a block's peak.
+    restore_voxels : bool
+        Whether attributions whose voxels retention dropped are computed again.
     """
 
     store: str
@@ -100,8 +102,13 @@ class ExplainSettings:
     voxels: bool = True
     stored: str = "float32"
     precision: str = "float32"
+    restore_voxels: bool = False
 
     def __post_init__(self) -> None:
+        if self.restore_voxels and not self.voxels:
+            raise UsageError(
+                "--restore-voxels", got="it beside --no-voxels", allowed="one of them", remedy="leave one out"
+            )
         if self.stored not in STORED:
             raise UsageError(
                 "--store-as", got=repr(self.stored), allowed=" or ".join(STORED), remedy="pick one of them"
@@ -177,7 +184,7 @@ class ScanOutcome:
     status : {"done", "failed", "rejected"}
         Whether it was explained, failed on the way, or could not be used.
     reason : str
-        Why not, else empty.
+        Why not; of what is done, a remark or nothing.
     n_classes : int
         Classes that the model found in it.
     n_computed, n_kept : int

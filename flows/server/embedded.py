@@ -22,7 +22,7 @@ from flows.server.environment import client_variables, environment
 from flows.server.locks import ALONE, SHARED, is_locked_alone, locked, try_lock
 
 HOME_VARIABLE = "AGG2EXP_HOME"
-START_S = 90.0
+START_S = 180.0
 STOP_S = 10.0
 
 _log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,9 +59,10 @@ def _apply(variables: Mapping[str, str | None]) -> None:
 
 
 def _drain_queues() -> None:
-    for module, worker in (
-        ("prefect.events.worker", "EventsWorker"),
-        ("prefect.logging.handlers", "APILogWorker"),
-    ):
-        if module in sys.modules:
-            getattr(sys.modules[module], worker).drain_all(timeout=DRAIN_S, at_exit=False)
+    """Drain them from a thread: beside a running event loop, a notebook's for one, Prefect would not wait."""
+    queues = (("prefect.events.worker", "EventsWorker"), ("prefect.logging.handlers", "APILogWorker"))
+    with ThreadPoolExecutor(1) as thread:
+        for module, worker in queues:
+            if module in sys.modules:
+                drain_all = getattr(sys.modules[module], worker).drain_all
+                thread.submit(drain_all, timeout=DRAIN_S, at_exit=False).result()

@@ -1,0 +1,229 @@
+"""What an analysis was asked for, and the evidence that it names."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from agg2exp_core.analysis import (
+    DEFAULT_DETECTOR,
+    AnalysisSettings,
+    Evidence,
+    OutlierSettings,
+    Watch,
+    check_alike,
+    cohort_of,
+    read_dice,
+    read_metadata,
+    read_published,
+    read_reports,
+    unusual_volume,
+)
+from agg2exp_core.errors import StoreError, UsageError
+from agg2exp_core.importance import global_importance
+from agg2exp_core.store import Store, open_store
+
+IMPORTED = "smoothgrad"
+"""Label of a table that is imported: the method of the published one."""
+DOUBTS = ("entropy", "uncertainty")
+"""What a stored prediction tells of its doubts, class by class."""
+
+
+@dataclass(frozen=True)
+class AnalyseSettings:
+    """How the matrices of a store are analysed.
+
+    Parameters
+    ----------
+    store : str
+        Local path or ``s3://bucket/prefix``.
+    label : str
+        Name of the results.
+    reference : str or None
+        Store of scans that the model is known to handle.
+    metadata, dice, reports : str or None
+        Files: CSV of the patients, CSV of Dice by class, JSON of texts; each by scan.
+    detector : str
+        Name of an outlier detector.
+    rate : float
+        Share of normal scans that are flagged.
+    poor : float or None
+        Dice under which a segmentation is poor; None for the lowest fifth.
+    false_alarm_rate : float
+        Of a look for drift.
+    seed : int
+        Of what is random.
+    figures : bool
+        Whether pictures are drawn.
+    report : str or None
+        Folder that gets the pages of the report, with the voxels of flagged scans.
+    report_url : str or None
+        Where people open that folder; None for the folder itself.
+    """
+
+    store: str
+    label: str
+    reference: str | None = None
+    metadata: str | None = None
+    dice: str | None = None
+    reports: str | None = None
+    detector: str = DEFAULT_DETECTOR
+    rate: float = 0.05
+    poor: float | None = None
+    false_alarm_rate: float = 0.01
+    seed: int = 0
+    figures: bool = True
+    report: str | None = None
+    report_url: str | None = None
+
+    @property
+    def analysis(self) -> AnalysisSettings:
+        """The same, as the analyses take it."""
+        return AnalysisSettings(
+            OutlierSettings(self.detector, self.rate, self.seed), self.poor, self.false_alarm_rate
+        )
+
+    @property
+    def folder(self) -> str:
+        """Where the findings lie in the store."""
+        return f"analysis/{self.label}"
+
+
+def import_table(store: str, path: Path, label: str) -> int:
+    """Write the matrices of a table in the paper's column scheme into a store; return the number of scans.
+
+    Raises
+    ------
+    UsageError
+        If it is no such table.
+    StoreError
+        If the store holds other results under this label.
+    """
+    local = read_published(path)
+    opened = open_store(store, create=True)
+    opened.register_label(label, "imported", {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+    opened.write_importance(label, local, global_importance(local))
+    return int(local.sizes["scan"])
+
+
+def evidence_of(settings: AnalyseSettings) -> Evidence:
+    """Return what a store, its reference and the user's files hold.
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be used, or has no scan of the store.
+    StoreError
+        If a store or its matrices are not there.
+    """
+    store = open_store(settings.store)
+    local = store.importance(settings.label)
+    other, reference, shared = None, None, frozenset[str]()
+    if settings.reference is not None:
+        other = open_store(settings.reference)
+        reference = other.importance(settings.label)
+        shared = _shared(
+            store, other, {*map(str, local["scan"].values)} & {*map(str, reference["scan"].values)}
+        )
+    names = [str(name) for name in local["target"].values]
+    dice = local.get("dice")
+    if settings.dice is not None:
+        dice = read_dice(Path(settings.dice), names)
+    reports = None if settings.reports is None else read_reports(Path(settings.reports))
+    metadata = None if settings.metadata is None else read_metadata(Path(settings.metadata))
+    known, watch = _before(store, settings.folder)
+    evidence = Evidence(
+        local=local,
+        reference=reference,
+        same_model=other is None or _model(other) == _model(store),
+        shared=shared,
+        dice=dice,
+        signs=_signs(store, local, local if reference is None else reference),
+        metadata=metadata,
+        reports=reports,
+        known=known,
+        watch=watch,
+    )
+    _check(evidence)
+    return evidence
+
+
+def _check(evidence: Evidence) -> None:
+    if evidence.reference is not None:
+        check_alike(cohort_of(evidence.local, "the store"), cohort_of(evidence.reference, "--reference"))
+    scans = {str(scan) for scan in evidence.local["scan"].values}
+    for option, ids in (
+        ("--dice", None if evidence.dice is None else evidence.dice["scan"].values.tolist()),
+        ("--metadata", None if evidence.metadata is None else evidence.metadata.index.tolist()),
+        ("--reports", evidence.reports),
+    ):
+        if ids is not None and not scans & {str(name) for name in ids}:
+            raise UsageError(
+                option,
+                got="no scan of the store",
+                allowed=f"ids such as {min(scans)}",
+                remedy="compare the ids with those of `agg2exp export STORE --out table.csv`",
+            )
+
+
+def _model(store: Store) -> str | None:
+    return None if store.model is None else str(store.model["fingerprint"])
+
+
+def _shared(store: Store, other: Store, scans: set[str]) -> frozenset[str]:
+    """Return which of the scans, whose ids both stores have, are the same: of one content, where known."""
+    hashes = {scan: [part.scan(scan).content_hash() for part in (store, other)] for scan in scans}
+    return frozenset(scan for scan, (a, b) in hashes.items() if a is None or b is None or a == b)
+
+
+def _signs(store: Store, local: xr.Dataset, reference: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return the simple signs of poor segmentations (scan, target) that the store holds."""
+    signs = {}
+    scans, targets = local["scan"].values.tolist(), local["target"].values.tolist()
+    stored = set(store.scans())
+    doubts = [store.scan(scan).doubt() if scan in stored else {} for scan in scans]
+    for name in DOUBTS:
+        if any(name in doubt for doubt in doubts):
+            rows = [[doubt.get(name, {}).get(target, np.nan) for target in targets] for doubt in doubts]
+            signs[name] = xr.DataArray(rows, {"scan": scans, "target": targets}, ("scan", "target"))
+    volumes = [_volumes(matrices) for matrices in (local, reference)]
+    if all(volume is not None for volume in volumes):
+        signs["volume"] = unusual_volume(*volumes)
+    return signs
+
+
+def _volumes(local: xr.Dataset) -> xr.DataArray | None:
+    """Return the size of each class (scan, target): voxels, or shares of the scan."""
+    name = next((name for name in ("n_voxels", "volume_share") if name in local), None)
+    both = [target for target in local["target"].values if target in local["roi"].values]
+    if name is None or "scan" not in local[name].dims or not both:
+        return None
+    return local[name].sel(roi=both).rename(roi="target").drop_vars("roi_kind").astype(np.float64)
+
+
+def _before(store: Store, folder: str) -> tuple[frozenset[str], Watch | None]:
+    """Return the scans and the looks for drift of the analysis before."""
+    files = files_of(store, folder)
+    known: frozenset[str] = frozenset()
+    watch = None
+    if "scans.csv" in files:
+        scans = pd.read_csv(io.BytesIO(store.read_file(f"{folder}/scans.csv")), dtype={"scan": str})
+        known = frozenset(scans["scan"])
+    if "drift.json" in files:
+        watch = Watch.from_json(json.loads(store.read_file(f"{folder}/drift.json")))
+    return known, watch
+
+
+def files_of(store: Store, folder: str) -> list[str]:
+    """Return the files of the findings in a folder; none where there are no findings."""
+    try:
+        return list(json.loads(store.read_file(f"{folder}/summary.json"))["files"])
+    except StoreError:
+        return []
