@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron
+from prefect.server.schemas.schedules import CronSchedule
 from pydantic import ValidationError
 
 from agg2exp_core.attribution import METHODS
 from agg2exp_core.errors import UsageError
 from agg2exp_core.metrics import METRICS
+from flows.analyse import analyse
 from flows.batch import (
     BENCHMARK_PART,
     PART,
@@ -24,8 +27,12 @@ from flows.batch import (
     explain_part,
 )
 from flows.ingest import ingest
+from flows.retention import retention
+from tasks.analyse_settings import AnalyseSettings
 from tasks.choices import benchmark_of
 from tasks.intake_settings import IngestSettings
+from tasks.retention_settings import RetentionSettings
+from tasks.returning import ReturnSettings
 from tasks.settings import ExplainSettings
 
 POOLS: Mapping[str, str] = {
@@ -62,24 +69,32 @@ def schedule_of(cron: str | None, timezone: str) -> Schedule | None:
     Raises
     ------
     UsageError
-        If the cron expression or the time zone means nothing.
+        If the cron expression or the time zone means nothing, or never comes.
     """
     if cron is None:
         return None
+    wrong = ""
     try:
-        CronSchedule(cron=cron, timezone=timezone)
+        asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(1))
     except ValidationError as error:
+        wrong = error.errors()[0]["msg"]
+    except ValueError:  # the server would fail on it, and then make no runs of any schedule
+        wrong = "that is never"
+    if wrong:
         raise UsageError(
             "--cron",
-            got=f"{cron!r} in {timezone!r}: {error.errors()[0]['msg']}",
+            got=f"{cron!r} in {timezone!r}: {wrong}",
             allowed="five fields of cron and a time zone such as Europe/Warsaw",
             remedy='write --cron "0 2 * * *" for every night at two',
-        ) from None
+        )
     return Schedule(cron, timezone)
 
 
 def catalogue(
-    scans: list[str], settings: ExplainSettings, schedule: Schedule | None
+    scans: list[str],
+    settings: ExplainSettings,
+    schedule: Schedule | None,
+    results: ReturnSettings | None = None,
 ) -> list[RunnerDeployment]:
     """Return all deployments.
 
@@ -91,6 +106,8 @@ def catalogue(
         How they are explained.
     schedule : Schedule or None
         When; None for at request only.
+    results : ReturnSettings, optional
+        Where the nightly batch sends results back to.
     """
     defaults: dict[str, Any] = {"scans": scans, "settings": asdict(settings)}
     crons = [] if schedule is None else [Cron(schedule.cron, timezone=schedule.timezone)]
@@ -107,7 +124,7 @@ def catalogue(
         explain_batch.to_deployment(
             "nightly",
             description="Explain the scans that are new.",
-            parameters=defaults | {"queue": "nightly"},
+            parameters=defaults | {"queue": "nightly", "results": results and asdict(results)},
             schedules=crons,
             concurrency_limit=1,
             work_pool_name="cpu",
@@ -144,6 +161,49 @@ def catalogue(
     ]
 
 
+def analysed(
+    settings: ExplainSettings,
+    reference: str | None,
+    report: str | None = None,
+    report_url: str | None = None,
+) -> RunnerDeployment:
+    """Return the deployment that analyses what the store holds, after each batch of explanations.
+
+    Parameters
+    ----------
+    settings : ExplainSettings
+        How scans are explained: whose results.
+    reference : str or None
+        Store of scans that the model is known to handle.
+    report, report_url : str or None
+        Folder for the pages of the report, as the workers see it, and where people open it.
+    """
+    wanted = AnalyseSettings(
+        settings.store, settings.result_label, reference, report=report, report_url=report_url
+    )
+    return analyse.to_deployment(
+        "analyse",
+        description="Findings of what the store holds, after each batch of explanations.",
+        parameters={"settings": asdict(wanted)},
+        triggers=[after(explain_batch.name)],
+        concurrency_limit=1,
+        work_pool_name="cpu",
+        work_queue_name="nightly",
+        tags=[TAG],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+
+
+def after(flow_name: str) -> DeploymentEventTrigger:
+    """Return what starts a deployment once a run of a flow has ended, all of its scans done or not."""
+    return DeploymentEventTrigger(
+        name=f"agg2exp: after {flow_name}",
+        expect={"prefect.flow-run.Completed", "prefect.flow-run.Failed"},
+        match={"prefect.resource.id": "prefect.flow-run.*"},
+        match_related={"prefect.resource.role": "flow", "prefect.resource.name": flow_name},
+    )
+
+
 def intake(settings: IngestSettings, schedule: Schedule | None) -> RunnerDeployment:
     """Return the deployment that takes new scans in.
 
@@ -162,6 +222,29 @@ def intake(settings: IngestSettings, schedule: Schedule | None) -> RunnerDeploym
         concurrency_limit=1,
         work_pool_name="cpu",
         work_queue_name="nightly",
+        tags=[TAG],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+
+
+def retained(settings: RetentionSettings, schedule: Schedule | None) -> RunnerDeployment:
+    """Return the deployment that drops old voxels.
+
+    Parameters
+    ----------
+    settings : RetentionSettings
+        Of which store, and how old.
+    schedule : Schedule or None
+        When; None for at request only.
+    """
+    return retention.to_deployment(
+        "retention",
+        description="Drop the voxels of old attributions; their matrices stay.",
+        parameters={"settings": asdict(settings)},
+        schedules=[] if schedule is None else [Cron(schedule.cron, timezone=schedule.timezone)],
+        concurrency_limit=1,
+        work_pool_name="cpu",
+        work_queue_name="backfill",
         tags=[TAG],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import torch
@@ -20,9 +21,13 @@ from deployments.automations import HEARTBEAT_S
 from deployments.catalogue import POOLS, QUEUES
 
 STOP_S = 30.0
-"""Given to a worker to end its run before it is killed."""
+"""Given to a worker to end its run before both are killed."""
 RESTART_S = 5.0
 """Before a worker that ended by itself is started again."""
+ASK_S = 2
+"""Between two questions of a worker for its next run, while its device is idle."""
+N_RETRIES = 6
+"""Of a question to a server that is away, each after twice the time: two minutes in all."""
 _POLL_S = 0.5
 
 
@@ -49,7 +54,8 @@ def places(devices: str, n_gpus: int | None = None, n_cores: int | None = None) 
     ----------
     devices : str
         ``all`` (every GPU, or the CPU where there is none), ``cpu``, ``cpu:N`` for N workers that
-        share the cores, or GPUs such as ``cuda:0,cuda:2``.
+        share the cores unless ``OMP_NUM_THREADS`` says how many each takes, or GPUs such as
+        ``cuda:0,cuda:2``.
     n_gpus, n_cores : int, optional
         Of this machine; by default what it has.
 
@@ -78,11 +84,14 @@ def places(devices: str, n_gpus: int | None = None, n_cores: int | None = None) 
 
 
 def _gpu(index: int) -> Place:
-    return Place(f"cuda:{index}", {"CUDA_VISIBLE_DEVICES": str(index)})
+    """Return the place of a GPU, counted among those that are given to this process: by Slurm, for one."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES") or ""
+    names = given.split(",")
+    return Place(f"cuda:{index}", {"CUDA_VISIBLE_DEVICES": names[index] if given else str(index)})
 
 
 def _cpus(n: int, n_cores: int) -> list[Place]:
-    threads = str(max(n_cores // n, 1))
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(n_cores // n, 1))
     return [Place(f"cpu:{i}", {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": threads}) for i in range(n)]
 
 
@@ -95,7 +104,9 @@ def command(place: Place, pool: str) -> list[str]:
 
 
 def serve(places: Sequence[Place], pool: str, announce: Callable[[str], None]) -> None:
-    """Keep a worker alive at each place until this process is asked to end.
+    """Keep a worker alive at each place until this process is asked to end; no process is left then.
+
+    The run of a worker that was killed goes on, and keeps its place: another worker starts after it.
 
     Raises
     ------
@@ -110,7 +121,7 @@ def serve(places: Sequence[Place], pool: str, announce: Callable[[str], None]) -
         try:
             while not ending():
                 for i, worker in enumerate(workers):
-                    if worker.poll() is not None:
+                    if worker.poll() is not None and not _signal_group(worker, 0):
                         ended = f"the worker on {places[i].name} ended with code {worker.returncode}"
                         announce(f"{ended}; starting another")
                         time.sleep(RESTART_S)
@@ -121,8 +132,26 @@ def serve(places: Sequence[Place], pool: str, announce: Callable[[str], None]) -
 
 
 def _start(place: Place, pool: str) -> subprocess.Popen[bytes]:
-    heartbeat = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
-    return subprocess.Popen(command(place, pool), env={**os.environ, **heartbeat, **place.environment})
+    settings = {
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        "PREFECT_WORKER_QUERY_SECONDS": str(ASK_S),
+        "PREFECT_CLIENT_MAX_RETRIES": str(N_RETRIES),
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what the server answers while its database is away
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+    }
+    if os.environ.get("PREFECT_LOGGING_ROOT_LEVEL", "").upper() in ("DEBUG", "NOTSET"):
+        settings["PREFECT_LOGGING_ROOT_LEVEL"] = "INFO"  # below it, websockets logs the login at the API
+    environment = {**os.environ, **settings, **place.environment}
+    return subprocess.Popen(command(place, pool), env=environment, start_new_session=True)
+
+
+def _signal_group(worker: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to a worker and its run; say whether one of them lives."""
+    try:
+        os.killpg(worker.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -130,11 +159,10 @@ def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:
         worker.terminate()
     deadline = time.monotonic() + STOP_S
     for worker in workers:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             worker.wait(max(deadline - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
+        _signal_group(worker, signal.SIGKILL)
+        worker.wait()
 
 
 @contextmanager
