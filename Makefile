@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-services lint bench-attribution bench-metrics clean
+.PHONY: help demo test test-services test-long test-faults test-image lint bench-attribution bench-metrics bench-storage bench-scale clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,19 @@ test: $(READY) lint ## the tests that need no servers, on two cores
 
 test-services: $(READY) ## the tests that need servers or a browser, which are installed here
 	sh tests/services/install
-	$(BIN)/python -m pytest -m service --timeout 300
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m service --timeout 300
+
+test-long: $(READY) ## what needs servers for minutes: a batch among faults, S3, privacy, the UI, the scale benchmark
+	sh tests/services/install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long
+
+test-faults: $(READY) ## a batch among kills and outages of every server, in a quarter of an hour
+	sh tests/services/install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -s tests/faults
+
+test-image: $(READY) ## build the image on a base of Debian's packages (root, minutes, 10 GB), and run it
+	apt-get install -y -qq --no-install-recommends buildah debootstrap >/dev/null
+	AGG2EXP_TEST_IMAGE=1 $(BIN)/python -m pytest -m long tests/docker/test_image.py
 
 lint: $(READY) ## style, types, import directions
 	$(BIN)/ruff check
@@ -30,6 +42,14 @@ bench-attribution: $(READY) ## speed of the attribution engine as ratios, in abo
 
 bench-metrics: $(READY) ## cost of the benchmark of methods against the published procedure
 	$(BIN)/python -m benchmarks.metrics
+
+bench-storage: $(READY) ## writing and reading attributions: local disk, s3fs and obstore on a real S3 server
+	sh tests/services/install
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.storage
+
+bench-scale: $(READY) ## weak scaling of workers, and a backfill of 1,000 scans by two methods
+	sh tests/services/install
+	$(BIN)/python -m benchmarks.scale
 
 clean: ## remove what make demo wrote
 	rm -rf demo

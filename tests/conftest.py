@@ -2,11 +2,16 @@
 
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", metavar="DIR", help="where tests of the UI leave their pictures")
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +49,15 @@ def s3_uri(s3_endpoint, monkeypatch):
     bucket = next(_BUCKETS)
     boto3.client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}/some/prefix"
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+    """Write an importable module; each test its own name, since modules stay imported."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name: str, text: str) -> str:
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    return write

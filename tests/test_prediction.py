@@ -32,3 +32,17 @@ def test_logits_are_foreseen_for_a_slab():
     read_off = 4 * (model.n_channels + 2) + 2
     assert long - short == 1000 * 64 * 64 * read_off
     assert long < 1100 * 64 * 64 * 4 * model.n_classes + long - short
+
+
+def test_doubt_is_that_of_the_softmax_over_the_voxels_of_a_class():
+    model = smooth_model(torch.float32, 1, overlap=0.5, blend="gaussian")
+    image = random_image(1, 9, 13, 20, dtype=torch.float32)
+    probabilities = torch.softmax(sliding_logits(model, image).double(), dim=0).numpy()
+    entropy = -(probabilities * np.log(probabilities)).sum(axis=0)
+    prediction = predict(model, image)
+    assert set(prediction.entropy) == set(prediction.uncertainty) == set(prediction.present)
+    for name in prediction.present:
+        inside = prediction.mask(name)
+        assert prediction.entropy[name] == pytest.approx(entropy[inside].mean(), rel=1e-4)
+        largest = probabilities.max(axis=0)[inside]
+        assert prediction.uncertainty[name] == pytest.approx(1 - largest.mean(), rel=1e-4)

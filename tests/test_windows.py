@@ -1,10 +1,13 @@
 """The grid and the blending are MONAI's."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.inferers import sliding_window_inference
+from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
 
 from agg2exp_core.errors import ModelError, UsageError
 from agg2exp_core.prediction import predict, sliding_logits
@@ -21,9 +24,10 @@ sides = st.integers(1, 23)
     window=st.tuples(*[st.integers(2, 9)] * 3),
     overlap=st.sampled_from([0, 0.1, 0.25, 0.5, 0.9]),
     blend=st.sampled_from(["constant", "gaussian"]),
+    grid=st.sampled_from(["monai", "nnunet"]),
 )
-def test_weights_of_all_windows_sum_to_one_on_every_voxel(shape, window, overlap, blend):
-    tiling = Tiling(WindowSettings(window, overlap, blend), shape)
+def test_weights_of_all_windows_sum_to_one_on_every_voxel(shape, window, overlap, blend, grid):
+    tiling = Tiling(WindowSettings(window, overlap, blend, grid=grid), shape)
     blending = tiling.blending(torch.device("cpu"), torch.float64)
     total = torch.zeros(tiling.padded_shape, dtype=torch.float64)
     for w in tiling.windows:
@@ -46,6 +50,23 @@ def test_logits_equal_monai(blend, overlap, shape):
     torch.testing.assert_close(sliding_logits(model, image, window_batch=3), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("overlap", [0, 0.3, 0.5, 0.7])
+@pytest.mark.parametrize("shape", [(8, 8, 8), (13, 9, 21), (5, 17, 8), (32, 20, 33)])
+def test_the_other_grid_is_that_of_nnunet(overlap, shape):
+    tiling = Tiling(WindowSettings((8, 6, 7), overlap, "gaussian", grid="nnunet"), shape)
+    starts = compute_steps_for_sliding_window(tiling.padded_shape, (8, 6, 7), 1 - overlap)
+    expected = [
+        tuple(slice(start, start + n) for start, n in zip(place, (8, 6, 7), strict=True))
+        for place in itertools.product(*starts)
+    ]
+    assert list(tiling.windows) == expected
+    rows = [i for row in tiling.rows for i in row.indices]
+    assert rows == list(range(len(expected)))
+    importance = tiling.blending(torch.device("cpu"), torch.float64).importance
+    theirs = compute_gaussian((8, 6, 7), dtype=torch.float64, device=torch.device("cpu"))
+    torch.testing.assert_close(importance, theirs, rtol=1e-12, atol=0)
+
+
 def test_prediction_is_the_argmax_of_the_stitched_logits():
     model = smooth_model(overlap=0.5, blend="gaussian")
     image = random_image(1, 11, 9, 14)
@@ -64,7 +85,12 @@ def test_wrong_channels_are_refused():
 
 @pytest.mark.parametrize(
     ("settings_", "where"),
-    [({"overlap": 1.0}, "overlap"), ({"blend": "linear"}, "blend"), ({"shape": (8, 8)}, "window_shape")],
+    [
+        ({"overlap": 1.0}, "overlap"),
+        ({"blend": "linear"}, "blend"),
+        ({"shape": (8, 8)}, "window_shape"),
+        ({"grid": "mine"}, "grid"),
+    ],
 )
 def test_window_settings_out_of_range_are_refused(settings_, where):
     with pytest.raises(UsageError, match=where):

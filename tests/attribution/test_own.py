@@ -17,27 +17,15 @@ DOCS = Path(__file__).parents[2] / "docs" / "own_method.md"
 IMAGE = random_image(1, 13, 9, 10)
 
 
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    """Write a module; each test its own name, since modules stay imported."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def write(name, text):
-        (tmp_path / f"{name}.py").write_text(text)
-        return name
-
-    return write
-
-
 def explained(method, **params):
     model = smooth_model(overlap=0.25)
     return {item.class_name: item for item in attribute(model, IMAGE, method, **params)}
 
 
-def test_the_documented_example(write):
+def test_the_documented_example(write_module):
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert len(blocks) == 2
-    module = write("my_methods", "\n\n".join(blocks))
+    module = write_module("my_methods", "\n\n".join(blocks))
     model = smooth_model(overlap=0.25)
     for reference in ("gradient_x_input", "GradientTimesInput"):
         items = explained(f"{module}:{reference}")
@@ -52,8 +40,8 @@ def test_the_documented_example(write):
     assert all((item.values >= 0).all() for item in absolute.values())
 
 
-def test_label_and_identity_follow_reference_and_parameters(write):
-    module = write(
+def test_label_and_identity_follow_reference_and_parameters(write_module):
+    module = write_module(
         "labelled",
         "def f(problem, classes, n=3): yield\ndef g(problem, classes, n=3): yield\ng.random = False",
     )
@@ -80,8 +68,8 @@ def test_label_and_identity_follow_reference_and_parameters(write):
     assert settings("g", seed=1).result_label == "labelled.g"
 
 
-def test_parameters_have_their_declared_types(write):
-    module = write(
+def test_parameters_have_their_declared_types(write_module):
+    module = write_module(
         "typed",
         "def f(problem, classes, n=3, x=0.5, on=True, name='a', size: tuple[int, ...] = (1, 2, 3), "
         "cap: int | None = None, free=None): yield\nf.aggregation = 'mean'",
@@ -112,8 +100,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_what_is_no_method(fault, write):
-    write(
+def test_what_is_no_method(fault, write_module):
+    write_module(
         "refused",
         "from dataclasses import dataclass\n"
         "number = 3\n"
@@ -130,13 +118,13 @@ def test_what_is_no_method(fault, write):
     assert str(caught.value).count("; ") == 2
 
 
-def test_a_module_that_fails(write):
+def test_a_module_that_fails(write_module):
     with pytest.raises(UsageError, match="ZeroDivisionError"):
-        make_method(write("failing", "1 / 0") + ":f")
+        make_method(write_module("failing", "1 / 0") + ":f")
     with pytest.raises(UsageError, match="SyntaxError"):
-        make_method(write("misspelt", "def f(:") + ":f")
+        make_method(write_module("misspelt", "def f(:") + ":f")
     with pytest.raises(UsageError, match="fails: ModuleNotFoundError"):
-        make_method(write("lacking", "import nowhere_at_all") + ":f")
+        make_method(write_module("lacking", "import nowhere_at_all") + ":f")
 
 
 YIELDS = {
@@ -154,9 +142,9 @@ YIELDS = {
 
 
 @pytest.mark.parametrize("fault", YIELDS)
-def test_what_must_not_be_yielded(fault, write):
+def test_what_must_not_be_yielded(fault, write_module):
     statement, message = YIELDS[fault]
     body = f"def f(problem, classes):\n    x = problem.image\n    for c in classes:\n        {statement}\n"
-    module = write("yields_" + fault.replace(" ", "_"), body)
+    module = write_module("yields_" + fault.replace(" ", "_"), body)
     with pytest.raises(UsageError, match=message):
         explained(f"{module}:f")

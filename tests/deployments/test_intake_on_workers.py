@@ -39,6 +39,37 @@ def test_a_schedule(tmp_path, capsys):
     assert deploy(tmp_path, *source, "--keep", "name") == 2
 
 
+def test_retention_and_results_back(tmp_path, monkeypatch, capsys):
+    (tmp_path / "drop").mkdir()
+    pacs = ["--store-to", "http://pacs:8042/dicom-web", "--return-class", "left"]
+    pacs += ["--return-folder", str(tmp_path / "returned")]
+    assert deploy(tmp_path, "--keep-days", "90", *pacs) == 2
+    assert "--store-to: it without --ingest-from" in capsys.readouterr().err
+    assert deploy(tmp_path, "--return-folder", str(tmp_path / "returned")) == 2
+    assert "--return-folder: it without --store-to" in capsys.readouterr().err
+    monkeypatch.setenv("AGG2EXP_KEEP_DAYS", "90")  # as a compose file hands it over
+    monkeypatch.setenv("AGG2EXP_RETENTION_CRON", "")
+    source = ["--ingest-from", str(tmp_path / "drop"), "--timezone", "Europe/Warsaw"]
+    assert deploy(tmp_path, *source, *pacs) == 0
+    assert "deployment retention/retention" in capsys.readouterr().out
+    with get_client(sync_client=True) as client:
+        retention = client.read_deployment_by_name("retention/retention")
+        nightly = client.read_deployment_by_name("explain-batch/nightly")
+    assert retention.parameters["settings"] == {
+        "store": str(tmp_path / "store"),
+        "keep_days": 90.0,
+        "labels": None,
+        "dry_run": False,
+    }
+    assert [(s.schedule.cron, s.schedule.timezone) for s in retention.schedules] == [
+        ("0 4 * * 0", "Europe/Warsaw")
+    ]
+    sent = nightly.parameters["results"]
+    assert sent["folder"] == str(tmp_path / "returned")
+    assert (sent["store_to"], sent["classes"]) == ("http://pacs:8042/dicom-web", ["left"])
+    assert sent["intake"]["source"] == str(tmp_path / "drop")
+
+
 @pytest.mark.timeout(400)
 def test_what_is_dropped_is_explained(tmp_path):
     write_series(tmp_path / "drop" / "a", stored_values(20, 24, 22))

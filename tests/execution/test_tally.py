@@ -52,8 +52,12 @@ def test_nothing_is_counted_after_the_context():
 
 
 @pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated, and says so in several ways
-def test_a_scripted_network_is_counted():
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_a_scripted_network_is_counted(is_saved, tmp_path):
     scripted = torch.jit.trace(smooth_network().double().eval(), random_image(1, 1, 8, 8, 8))
+    if is_saved:
+        torch.jit.save(scripted, tmp_path / "net.ts")
+        scripted = torch.jit.load(tmp_path / "net.ts")
     with counted(wrap_network(scripted, CLASS_NAMES, window_shape=(8, 8, 8))) as (model, tally):
         windows = random_image(2, 1, 8, 8, 8).requires_grad_()
         model.logits(windows).sum().backward()

@@ -144,7 +144,7 @@ def test_an_option_that_has_no_meaning(options, said, explain, tmp_path):
 def test_a_model_that_does_not_fit(explain, tmp_path):
     scan = write_scan(tmp_path / "scan.nii.gz")
     code, line = explain(scan, model=write_model(tmp_path / "two", n_channels=2))
-    assert (code, "one channel" in line) == (2, True)
+    assert (code, "1 channel; allowed: the model's" in line) == (1, True)
     code, line = explain(scan, model=tmp_path / "nowhere")
     assert (code, "nothing there" in line) == (2, True)
     description = write_model(tmp_path / "wrong") / "model.yaml"

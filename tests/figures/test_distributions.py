@@ -38,6 +38,19 @@ def test_missing_scans_and_regions_are_left_out():
     assert [len(dots.get_offsets()) for dots in figure.axes[0].collections] == [1, 2]
 
 
+def test_merged_regions_repeat_their_parts_and_are_left_out():
+    local = xr.Dataset(
+        {"mass": (("scan", "target", "roi"), [[[0.2, 0.3, 0.5, 0.1]]])},
+        coords={
+            "scan": ["a"],
+            "target": ["heart"],
+            "roi": ["heart", "aorta", "both", "tumour"],
+            "roi_kind": ("roi", ["class", "class", "merged", "extra"]),
+        },
+    )
+    assert names_of(distributions(local, "heart", variable="mass", title="t")) == ["aorta", "heart", "tumour"]
+
+
 @pytest.mark.parametrize(
     ("target", "variable", "words"),
     [("hart", "mass", "'hart'"), ("heart", "moss", "'moss'"), ("aorta", "mass", "absent")],

@@ -10,7 +10,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.figures import overlay, to_png
-from agg2exp_core.figures.overlay import PLANES, widest_slice
+from agg2exp_core.figures.planes import PLANES, widest_slice
 
 AFFINE = np.diag([1.0, 2.0, 3.0, 1.0])
 

@@ -72,7 +72,11 @@ def test_what_is_not_there_is_refused(oblique, capsys):
         assert run(["export", store, *options, "--out", str(oblique / "x.nii.gz")]) == 2
         assert said in capsys.readouterr().err
     assert run(["export", store, "--out", str(oblique / "x.png")]) == 2
+    for name in ("gone/x.nii.gz", "gone/x.csv"):
+        assert run(["export", store, "--out", str(oblique / name)]) == 2
+        assert f"{name}: a file that cannot be written (No such" in capsys.readouterr().err
     assert not (oblique / "x.nii.gz").exists()
+    assert not (oblique / "gone").exists()
 
 
 def test_the_whole_path_on_s3_gives_the_same_arrays(oblique, s3_uri, tmp_path):

@@ -180,6 +180,11 @@ def test_a_drop_folder(drop, ingest, tmp_path, capsys):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "bad.nii").write_bytes(b"no scan either")
     assert ingest(tmp_path / "bad") == 1
+    (tmp_path / "junk").mkdir()
+    (tmp_path / "junk" / "notes.txt").write_text("no scan at all")
+    capsys.readouterr()
+    assert ingest(tmp_path / "junk") == 1
+    assert "1 files passed over" in " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert len(find_scans([tmp_path / "in"])[0]) == 3
 
 
@@ -264,6 +269,7 @@ def test_places_that_have_no_meaning(ingest, drop, tmp_path, capsys):
         (drop, drop / "in", "--into: a folder within the source"),
         (drop, tmp_path / "file" / "in", "which cannot be written"),
         ("http://me:secret@pacs/dicom-web", tmp_path / "in", "an address with a user in it"),
+        ("ftp://host/scans", tmp_path / "in", "error: SOURCE: ftp://…; allowed: a folder"),
     ):
         assert ingest(source, into=into) == 2
         assert said in capsys.readouterr().err

@@ -1,21 +1,28 @@
 """Intake without Prefect: what is taken in, once, and what is said of the rest."""
 
+import errno
 import json
+import re
 import shutil
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import JPEG2000Lossless
 
 from agg2exp_core.dicom import IdentityKey, Rules
 from agg2exp_core.errors import UsageError
-from agg2exp_core.intake import FolderSource, Intake, open_source, settled, take_arrival
+from agg2exp_core.intake import FolderSource, Intake, open_source, settled, take_arrival, taking
 from agg2exp_core.volumes import find_scans, read_nifti, read_volume
 from tests.dicom.making import stored_values, write_series
 from tests.flows.cohort import write_scan
 
+DOCS = Path(__file__).parents[2] / "docs" / "extending.md"
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -126,11 +133,14 @@ def test_one_bad_series_does_not_stop_the_others(drop, intake, run):
     (drop / "study" / "notes.txt").write_text("no scan")
     (drop / "broken.nii.gz").write_bytes(b"\x1f\x8b broken")
     entries = run()
-    assert statuses(entries) == ["accepted", "accepted", "not wanted", "quarantined", "quarantined"]
+    bad = ["no image", "not wanted", "quarantined", "quarantined"]
+    assert statuses(entries) == ["accepted", "accepted", *bad]
     reasons = {entry.reason.split(";")[0] for entry in entries}
+    assert "1 files passed over: 1 x a file that does not begin as DICOM does" in reasons
     assert "1 gaps of up to 5 mm between slices 2.5 mm apart" in reasons
     assert "2 slices" in reasons
-    assert sorted(map(str, intake.ledger.entries())) == sorted(map(str, entries))
+    recorded = [str(entry) for entry in entries if entry.status != "no image"]
+    assert sorted(map(str, intake.ledger.entries())) == sorted(recorded)
     assert run() == []
 
 
@@ -164,6 +174,15 @@ def test_more_slices_take_the_place_of_fewer(drop, intake, run):
     assert "which is in with 20 slices: this one has 18" in third.reason
 
 
+def test_what_was_no_image_by_its_name_comes_in_by_another(drop, run):
+    whole = write_scan(drop / "scan.nii.gz")
+    half = whole.rename(drop / "scan.nii.gz.part")
+    (entry,) = run()
+    assert (entry.status, entry.scan_id) == ("no image", "")
+    half.rename(whole)
+    assert statuses(run()) == ["accepted"]
+
+
 def test_series_without_identifiers_are_told_apart_by_their_voxels(drop, run):
     nobody = {"PatientID": "", "StudyInstanceUID": "", "SeriesInstanceUID": ""}
     write_series(drop / "a", stored_values(18), **nobody)
@@ -181,6 +200,61 @@ def test_an_error_that_may_pass_is_tried_again(drop, intake, run):
     assert entry.reason.startswith("FileExistsError at ")
     assert str(intake.into) not in entry.reason
     blocked.unlink()
+    assert statuses(run()) == ["accepted"]
+
+
+@pytest.mark.parametrize("victim", ["write_nifti", "write_json"])
+def test_a_version_that_a_kill_interrupted_is_written_again(victim, drop, intake, run, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    stored = stored_values(20)
+    write_series(drop / "first", stored[:17])
+    (first,) = run()
+    write_series(drop / "second", stored)
+    with monkeypatch.context() as patch:
+        patch.setattr(taking, victim, killed)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    (second,) = run()
+    assert (second.status, second.scan_id) == ("accepted", first.scan_id)
+    assert read_nifti(intake.into / first.scan_id / "ct.nii.gz").grid.shape[2] == 20
+    assert json.loads((intake.into / first.scan_id / "scan.json").read_text())["n_slices"] == 20
+
+
+def test_what_other_rules_want_comes_in(drop, intake, run):
+    write_series(drop / "short", stored_values(8))
+    write_series(drop / "gap", SeriesInstanceUID="1.1", change=_gap)
+    assert statuses(run()) == ["not wanted", "quarantined"]
+    assert run() == []
+    shorter = replace(intake, rules=Rules(min_slices=8))
+    assert statuses(run(intake=shorter)) == ["accepted", "known"]
+    assert run(intake=shorter) == []
+
+
+def test_a_disk_without_room_is_said(drop, run, monkeypatch):
+    def full(image, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_series(drop / "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(nib, "save", full)
+        (entry,) = run()
+    assert entry.status == "failed"
+    assert entry.reason.startswith("a file that cannot be written (No space left on device); allowed: ")
+    assert statuses(run()) == ["accepted"]
+
+
+def test_a_decoder_that_is_missing_may_come(drop, run, monkeypatch):
+    def compress(z, dataset):
+        dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+
+    write_series(drop / "a", stored_values(16, 48, 40), compress)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(get_decoder(JPEG2000Lossless)), "is_available", False)
+        entries = run()
+    assert set(statuses(entries)) == {"failed"}
+    assert "for which no decoder is installed" in entries[0].reason
     assert statuses(run()) == ["accepted"]
 
 
@@ -209,9 +283,31 @@ def test_real_series(real_data, drop, run, intake):
 def test_sources_that_mean_nothing(tmp_path):
     for source, said in (
         (tmp_path / "none", "nothing there"),
+        ("s3://", "s3://; allowed: a folder, s3://bucket/prefix"),
+        ("ftp://host/secret", "ftp://…; allowed: a folder"),
         ("http://user:secret@pacs/dicom-web", "an address with a user in it"),
     ):
         with pytest.raises(UsageError) as caught:
             open_source(str(source), 2, date(2026, 1, 2))
         assert said in str(caught.value)
         assert "secret" not in str(caught.value)
+
+
+def test_a_source_of_the_users_own_as_documented(drop, intake, tmp_path, monkeypatch):
+    (block,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    (tmp_path / "my_sources.py").write_text(block.replace("/data/archives", str(drop)))
+    monkeypatch.syspath_prepend(tmp_path)
+    write_series(tmp_path / "series")
+    shutil.make_archive(str(drop / "Doe"), "zip", tmp_path / "series")
+    source = open_source("my_sources:incoming", 1, date(2026, 1, 31))
+    (arrival,) = settled(source, intake, 0.0, lambda seconds: None)
+    assert statuses(take_arrival(source, intake, arrival)) == ["accepted"]
+    ((scan,), errors) = find_scans([intake.into])
+    assert errors == []
+    np.testing.assert_array_equal(read_nifti(scan.path).values, read_volume(tmp_path / "series").values)
+
+
+@pytest.mark.parametrize(("reference", "said"), [("nowhere:x", "no such module"), ("os:sep", "a str")])
+def test_what_is_no_source_is_refused(reference, said):
+    with pytest.raises(UsageError, match=said):
+        open_source(reference, 1, date(2026, 1, 31))

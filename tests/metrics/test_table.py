@@ -5,7 +5,17 @@ import pytest
 
 from agg2exp_core.figures import to_png
 from agg2exp_core.figures.benchmark import benchmark_figure
-from agg2exp_core.metrics.table import by_class, summarise, to_latex, to_markdown, wide, yardstick_note
+from agg2exp_core.metrics.notes import options_note, sampling_note, yardstick_note
+from agg2exp_core.metrics.ranking import rank_rois, ranking_to_texts, variants_to_texts
+from agg2exp_core.metrics.regions import FALL_VARIANTS
+from agg2exp_core.metrics.table import (
+    by_class,
+    classes_to_markdown,
+    summarise,
+    to_latex,
+    to_markdown,
+    wide,
+)
 
 
 @pytest.fixture
@@ -24,6 +34,8 @@ def scores():
     frame = pd.DataFrame(rows, columns=["scan", "class", "label", "metric", "value"])
     frame["method"] = frame["label"].map({"sg": "smoothgrad", "vg": "vanilla_gradient"})
     frame["details"] = "{}"
+    frame["recipe"] = frame["metric"].map(lambda name: json.dumps({"metric": name, "n": 5, "left_out": None}))
+    frame["parameters"] = frame["label"].map(lambda name: json.dumps({"params": {"of": name}, "seed": 0}))
     frame["direction"] = frame["metric"].map({"faithfulness": "higher", "complexity": "lower"})
     return frame
 
@@ -43,7 +55,7 @@ def test_the_texts_mark_the_best(scores):
     text = to_markdown(wide(summarise(scores)))
     assert text.splitlines()[0] == "| method | faithfulness ↑ | complexity ↓ |"
     assert "| smoothgrad | **0.6 ± 0.12** | 0.3 ± 0 |" in text
-    assert r"smoothgrad & \underline{0.6 $\pm$ 0.12} & 0.3 $\pm$ 0 \\" in to_latex(summarise(scores))
+    assert r"smoothgrad & \underline{0.6 $\pm$ 0.12} & 0.3 $\pm$ 0 \\" in to_latex(wide(summarise(scores)))
 
 
 def test_a_method_without_a_metric_leaves_its_cell_empty(scores):
@@ -67,8 +79,88 @@ def test_the_note_says_how_exact_the_yardstick_was(scores):
     assert "at most 0.15." in yardstick_note(scores)
 
 
+def test_the_options_of_metrics_and_methods_are_said(scores):
+    lines = options_note(scores).splitlines()
+    assert "- faithfulness: n=5" in lines
+    assert "- smoothgrad: of=sg, seed=0" in lines
+    assert "not to be compared" not in options_note(scores)
+
+
+def test_a_metric_with_other_options_for_one_method_is_said_to_be_no_comparison(scores):
+    scores.loc[scores["label"] == "sg", "recipe"] = json.dumps({"metric": "faithfulness", "n": 7})
+    told = options_note(scores[scores["metric"] == "faithfulness"])
+    assert "- faithfulness: **taken with different options, which are not to be compared**" in told
+    assert "- faithfulness (vanilla_gradient): n=5" in told
+    assert "- faithfulness (smoothgrad): n=7" in told
+
+
+def test_the_uncertainty_of_scores_is_said_where_they_rest_on_samples(scores):
+    scores["standard_error"] = float("nan")
+    assert sampling_note(scores) == ""
+    sampled = scores["metric"] == "faithfulness"
+    scores.loc[sampled, "standard_error"] = [0.01 * n for n in range(1, 9)]
+    assert "one class and scan: faithfulness 0.045, at most 0.08." in sampling_note(scores)
+
+
 def test_classes_apart(scores):
-    assert by_class(scores).loc[("aorta", "vanilla_gradient"), "faithfulness"] == pytest.approx(0.2)
+    table = by_class(scores)
+    assert table.loc[("aorta", "vanilla_gradient", "faithfulness"), "mean"] == pytest.approx(0.2)
+    assert table.loc[("aorta", "vanilla_gradient", "faithfulness"), "n"] == 2
+    told = classes_to_markdown(table)
+    assert told.count("| method | faithfulness ↑ | complexity ↓ |") == 2
+    assert told.startswith("## aorta\n")
+    assert "| vanilla_gradient | 0.2 ± 0.14 | **0.01 ± 0** |" in told
+
+
+def of_regions(distances, predictions):
+    """Scores of both region metrics, two scans a method."""
+    rows = []
+    for method in distances:
+        for scan, plus in (("a", -0.1), ("b", 0.1)):
+            shared = {"scan": scan, "class": "aorta", "label": method, "method": method}
+            exact = {"exact_mass_share": 0.5 - plus, "relative_standard_error": 0.2 + plus}
+            distance = exact | {"of_others": distances[method] / 2}
+            falls = {name: predictions[method] / (1 + n) for n, name in enumerate(FALL_VARIANTS)}
+            rows += [
+                shared | {"metric": metric, "value": value + plus, "details": json.dumps(details)}
+                for metric, value, details in (
+                    ("roi_distance", distances[method], distance),
+                    ("roi_faithfulness", predictions[method], falls),
+                )
+            ]
+    return pd.DataFrame(rows)
+
+
+def test_methods_are_ranked_by_distance_and_by_fall():
+    distances = {"vg": 0.4, "ig": 0.3, "ks": 0.2, "shapley_semantic": 0.1}
+    predictions = {"vg": 0.8, "ig": 0.9, "ks": 0.7, "shapley_semantic": 0.85}
+    table = rank_rois(of_regions(distances, predictions))
+    assert list(table.index) == ["ks", "ig", "vg", "shapley_semantic"]
+    assert table["rank_distance"].to_dict() == pytest.approx(
+        {"ks": 1, "ig": 2, "vg": 3, "shapley_semantic": float("nan")}, nan_ok=True
+    )
+    assert table["rank_fall"].dropna().to_dict() == {"ig": 1, "vg": 2, "ks": 3}
+    assert table.loc["ig", "distance"] == pytest.approx(0.3)
+    assert table.loc["ig", "distance_sd"] == pytest.approx(0.1 * 2**0.5)
+    assert table.loc["ig", "distance_of_others"] == pytest.approx(0.15)
+    assert table.loc["ig", "exact_mass_share"] == pytest.approx(0.5)
+    assert table.loc["ig", "relative_standard_error"] == pytest.approx(0.3)
+    assert table.loc["ig", FALL_VARIANTS[3]] == pytest.approx(0.9 / 4)
+    told = to_markdown(ranking_to_texts(table)).splitlines()
+    assert told[2] == "| ks | 1 | 0.2 ± 0.14 | 0.1 | 0.5 | 0.3 | 3 | 0.7 ± 0.14 |"
+    assert told[-1].startswith("| shapley_semantic |  | 0.1 ± 0.14 |")
+    variants = variants_to_texts(table)
+    assert variants.loc["ks", "Spearman ↑"] == "0.7"
+    assert "others: signed Pearson ↑" in variants.columns
+    assert to_latex(variants).count(r"\uparrow") == len(FALL_VARIANTS)
+
+
+def test_a_ranking_by_one_metric_alone_has_the_columns_of_that_one():
+    scores = of_regions({"vg": 0.4, "ig": 0.3}, {"vg": 0.8, "ig": 0.9})
+    table = rank_rois(scores[scores["metric"] == "roi_faithfulness"])
+    assert list(table.index) == ["ig", "vg"]
+    assert list(ranking_to_texts(table).columns) == ["rank by fall", "fall ↑"]
+    assert rank_rois(scores[scores["metric"] == "none"]).empty
 
 
 def test_the_figure_is_drawn(scores):

@@ -4,28 +4,24 @@ import json
 import shutil
 import warnings
 
+import monai.transforms
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 import yaml
 from monai.networks.nets import UNet
 from safetensors.torch import save_file
 
+from agg2exp_core import load_scan
 from agg2exp_core.attribution import attribute
 from agg2exp_core.errors import ModelError, UsageError
 from agg2exp_core.models import check_network, load_model, wrap_network
 from agg2exp_core.prediction import predict, sliding_logits
 from agg2exp_core.types import WindowSettings
+from tests.models.monai_bundle import ARGUMENTS, bundle, scripted, small_network
 from tests.networks import CLASS_NAMES, random_image
 
-ARGUMENTS = {
-    "spatial_dims": 3,
-    "in_channels": 1,
-    "out_channels": 4,
-    "channels": [4, 8],
-    "strides": [2],
-    "num_res_units": 1,
-    "act": "GELU",
-}
 WINDOWS = {"shape": [16, 16, 16], "overlap": 0.5, "blend": "gaussian"}
 DESCRIPTION = {
     "name": "small",
@@ -38,8 +34,7 @@ IMAGE = random_image(1, 20, 16, 18, dtype=torch.float32)
 
 @pytest.fixture(scope="module")
 def network():
-    torch.manual_seed(11)
-    return UNet(**ARGUMENTS).eval()
+    return small_network()
 
 
 @pytest.fixture(scope="module")
@@ -57,51 +52,6 @@ def described(folder, net, **changes):
     network_spec = {"name": "UNet", "arguments": ARGUMENTS}
     content = DESCRIPTION | {"weights": "weights.safetensors", "network": network_spec} | changes
     return write(folder / "model.yaml", {key: value for key, value in content.items() if value is not None})
-
-
-def bundle(folder, network, *, script):
-    (folder / "configs").mkdir(parents=True)
-    (folder / "models").mkdir()
-    config = {
-        "device": "$torch.device('cpu')",
-        "network_def": {"_target_": "UNet", **ARGUMENTS},
-        "network": "$@network_def.to(@device)",
-        "preprocessing": {
-            "_target_": "Compose",
-            "transforms": [
-                {"_target_": "LoadImaged", "keys": "image"},
-                {"_target_": "EnsureChannelFirstd", "keys": "image"},
-                {"_target_": "ScaleIntensityd", "keys": "image"},
-            ],
-        },
-        "inferer": {
-            "_target_": "SlidingWindowInferer",
-            "roi_size": [16, 16, 16],
-            "overlap": 0.5,
-            "mode": "gaussian",
-        },
-    }
-    metadata = {
-        "name": "small",
-        "network_data_format": {
-            "inputs": {"image": {"num_channels": 1}},
-            "outputs": {"pred": {"channel_def": {str(i): name for i, name in enumerate(CLASS_NAMES)}}},
-        },
-    }
-    if script:
-        del config["network_def"], config["network"]
-        scripted(network).save(folder / "models" / "model.ts")
-    else:
-        torch.save(network.state_dict(), folder / "models" / "model.pt")
-    (folder / "configs" / "inference.json").write_text(json.dumps(config))
-    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
-    return folder
-
-
-def scripted(network):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TorchScript is deprecated, and says so in several ways
-        return torch.jit.trace(network, torch.zeros(1, 1, 16, 16, 16))
 
 
 @pytest.fixture(params=["yaml", "folder", "pt weights", "bundle", "scripted bundle", "ts", "pt2"])
@@ -171,13 +121,66 @@ def test_identity_follows_weights_and_settings(tmp_path, network):
         ({"network": {"name": "Unet3000"}}, "a class in monai.networks.nets"),
         ({"network": {"name": "UNet", "arguments": {"depth": 3}}}, "arguments that UNet refuses"),
         ({"network": {"name": "UNet", "arguments": ARGUMENTS | {"channels": [4, 9]}}}, "another network"),
+        ({"network": {"name": "UNet", "arguments": ARGUMENTS | {"strides": [[]]}}}, "arguments that UNet"),
         ({"preprocessing": {"kind": "mr"}}, "kind: ct"),
+        ({"preprocessing": "ct"}, "kind: ct"),
+        ({"preprocessing": {"kind": "ct", "spacing": 2}}, "unknown key 'spacing'"),
+        ({"preprocessing": {"kind": "ct", "spacing_mm": "two"}}, "settings that do not fit"),
+        ({"preprocessing": {"kind": "ct", "hu_range": [1, 2, 3]}}, "settings that do not fit"),
+        ({"preprocessing": {"kind": "monai"}}, "the transforms None"),
+        ({"preprocessing": {"kind": "monai", "transforms": [{"_target_": "Twistd"}]}}, "runs code"),
+        (
+            {"preprocessing": {"kind": "monai", "transforms": [{"_target_": "Spacingd", "keys": "image"}]}},
+            "'preprocessing' that fails",
+        ),
+        ({"n_channels": "one"}, "settings that do not fit"),
+        ({"windows": None}, "no windows"),
         ({"windows": {"shape": [16, 16, 16], "lap": 1}}, "settings that do not fit"),
     ],
 )
 def test_a_wrong_description_is_refused(tmp_path, network, changes, message):
     with pytest.raises(ModelError, match=message):
         load_model(described(tmp_path, network, **changes), "cpu")
+
+
+TRANSFORMS = [
+    {"_target_": "LoadImaged", "keys": "image"},
+    {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
+    {"_target_": "Spacingd", "keys": "image", "pixdim": [1.5, 2.0, 2.5], "mode": "bilinear"},
+    {"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True, "channel_wise": True},
+]
+
+
+def test_a_description_may_bring_monai_transforms_for_several_channels(tmp_path):
+    """MR, say: no Hounsfield units, channels normalised one by one."""
+    scan_file = tmp_path / "mr.nii.gz"
+    values = np.random.default_rng(0).uniform(0, 900, (20, 18, 16, 2)).astype(np.float32)
+    nib.save(nib.Nifti1Image(values, np.diag([-2.0, -2.0, 2.0, 1.0])), scan_file)
+    net = UNet(**ARGUMENTS | {"in_channels": 2})
+    path = described(
+        tmp_path,
+        net,
+        n_channels=2,
+        network={"name": "UNet", "arguments": ARGUMENTS | {"in_channels": 2}},
+        preprocessing={"kind": "monai", "transforms": TRANSFORMS},
+    )
+    model = load_model(path, "cpu")
+    check_network(model)
+    scan = load_scan(scan_file, model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MONAI announces changes of its defaults
+        steps = [getattr(monai.transforms, t["_target_"]) for t in TRANSFORMS[1:]]
+        made = [
+            step(**{k: v for k, v in t.items() if k != "_target_"})
+            for step, t in zip(steps, TRANSFORMS[1:], strict=True)
+        ]
+        read = monai.transforms.LoadImaged("image", reader="NibabelReader", ensure_channel_first=True)
+        expected = monai.transforms.Compose([read, *made])({"image": str(scan_file)})["image"]
+    assert torch.equal(scan.image, expected.as_tensor())
+    assert np.allclose(scan.grid.affine, expected.affine)
+    other = [*TRANSFORMS[:-1], TRANSFORMS[-1] | {"nonzero": False}]
+    changed = yaml.safe_load(path.read_text()) | {"preprocessing": {"kind": "monai", "transforms": other}}
+    assert load_model(write(path, changed), "cpu").fingerprint != model.fingerprint
 
 
 def test_a_model_whose_channels_do_not_fit_is_refused_at_once(tmp_path, network):
@@ -187,6 +190,15 @@ def test_a_model_whose_channels_do_not_fit_is_refused_at_once(tmp_path, network)
     named = load_model(described(tmp_path, network, class_names=["background", "one"]), "cpu")
     with pytest.raises(ModelError, match="class names"):
         check_network(named)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_wrappers_leave_their_names_before_those_of_tensors(tmp_path, network, prefix):
+    path = described(tmp_path, network)
+    state = {prefix + name: value for name, value in network.state_dict().items()}
+    save_file(state, tmp_path / "weights.safetensors")
+    loaded = load_model(path, "cpu").network.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in network.state_dict().items())
 
 
 def test_pickled_code_is_never_run(tmp_path, network):
@@ -220,6 +232,11 @@ def test_what_is_no_model_is_refused(tmp_path, network):
         (lambda c: c["inferer"].update(_target_="SimpleInferer"), "inferer"),
         (lambda c: c["inferer"].update(cval=1.0), "padding"),
         (lambda c: c["network_def"].update(channels=["a"]), "network_def"),
+        (lambda c: c["inferer"].update(roi_size=["a", 1, 1]), "three numbers of voxels"),
+        (lambda c: c["inferer"].update(overlap={}), "a share"),
+        (lambda c: c["inferer"].update(overlap=[0.5, 0.25, 0.5]), "one overlap for all axes"),
+        (lambda c: c["inferer"].update(sigma_scale=[0.1, 0.1, 0.2]), "one sigma_scale"),
+        (lambda c: c["preprocessing"]["transforms"].append({}), "in place of a transform"),
     ],
 )
 def test_a_bundle_that_cannot_be_honoured_is_refused(tmp_path, network, breakage, message):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.stats import pearsonr, spearmanr
 
 from tests.reference.attributions import f_hat
 
@@ -31,3 +32,33 @@ def complexity(attribution, threshold=0.1):
     """Eq. 10."""
     scaled = attribution / np.abs(attribution).max()
     return sum(abs(value) > threshold for value in scaled.ravel()) / scaled.size
+
+
+def region_falls(model, image, labels, c, base=0.0):
+    """The fall of class c when each region is removed."""
+    clean = f_hat(model, image, image, c, "sum")
+    falls = []
+    for b in range(model.n_classes):
+        removed = torch.where(torch.from_numpy(labels == b), torch.full_like(image, base), image)
+        falls.append(float((clean - f_hat(model, removed, image, c, "sum")).detach()))
+    return np.array(falls)
+
+
+def region_correlations(mass, signed, falls, kept):
+    """Of mass and the size of the fall, and of signed share and fall; two regions say nothing."""
+    if len(kept) < 3:
+        kinds = ("pearson", "spearman", "signed_pearson", "signed_spearman")
+        return dict.fromkeys(kinds, float("nan"))
+    mass, signed, falls = mass[kept], signed[kept], falls[kept]
+    pairs = {"": (mass, abs(falls)), "signed_": (signed, falls)}
+    told = {}
+    for sign, (x, y) in pairs.items():
+        told[f"{sign}pearson"] = pearsonr(x, y).statistic
+        told[f"{sign}spearman"] = spearmanr(x, y).statistic
+    return told
+
+
+def total_variation(p, q, kept):
+    """Half the summed difference of two rows, each made to sum to 1."""
+    p, q = [p[b] for b in kept], [q[b] for b in kept]
+    return sum(abs(x / sum(p) - y / sum(q)) for x, y in zip(p, q, strict=True)) / 2

@@ -1,5 +1,7 @@
 import hashlib
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from agg2exp_core.errors import StoreError
 from agg2exp_core.store import check_name, identity
+from agg2exp_core.volumes.names import safe_name
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -71,8 +74,39 @@ def test_good_names(name):
         "[a]",
         "zarr.json",
         "x" * 129,
+        "ü" * 65,
+        "../" * 40,
+        "/etc/passwd",
+        "a\0/../b",
+        "..\u2215a",  # a slash of mathematics
+        "a\uff0fb",  # one of full width
+        "a\u202egpj",  # what follows would be shown backwards
+        "a\u200b",  # a space that is not seen
+        "\ud800",  # half a letter
+        "%2e%2e",
+        "~root",
+        "a:b",
     ],
 )
 def test_bad_names(name):
     with pytest.raises(StoreError, match="rename the class"):
         check_name("class", name)
+
+
+@given(st.text(max_size=300))
+def test_no_accepted_name_climbs_out_of_a_folder_or_is_too_long_for_one(text):
+    try:
+        name = check_name("scan", text)
+    except StoreError:
+        return
+    path = Path("/store/scans") / f"{name}.zarr"
+    assert os.path.normpath(path) == str(path)
+    assert path.parent == Path("/store/scans")
+    assert len(path.name.encode()) < 255
+
+
+@given(st.text(max_size=300) | st.lists(st.sampled_from(["..", "/", "_", "\0", "x" * 90, "é"])).map("".join))
+def test_the_name_made_of_any_path_is_one_that_the_store_takes(text):
+    name = safe_name(text)
+    assert check_name("scan", name) == name
+    assert len(f"overlay_{name}_autochthon_right.png") < 128

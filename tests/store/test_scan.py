@@ -177,13 +177,16 @@ def test_voxels_go_and_rows_stay(store, values):
         place.write_unit(label, "a", values, identity="id1", info={})
         place.write_importance(label, rows, "old")
     place.write_importance("sg5", rows * 2, "new")
-    place.drop_voxels("sg5")
+    n_bytes = place.n_bytes("sg5", "a")
+    assert values.nbytes / 4 < n_bytes < 2 * values.nbytes + 2000
+    place.drop_voxels("sg5", "a")
     assert place.units("sg5") == {}
+    assert place.n_bytes("sg5", "a") == 0
     assert place.units("vg").keys() == {"a"}
     kept, identity = place.importance("sg5")
     assert identity == "new"
     xr.testing.assert_identical(kept, rows * 2)
-    place.drop_voxels("nothing")
+    place.drop_voxels("nothing", "a")
 
 
 def write_class(uri, class_name, start):

@@ -18,7 +18,8 @@ def keys_and_bytes(folder):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("n_planes", [1, 5, 16, 40])
-def test_any_pieces_give_the_bytes_of_the_whole(tmp_path, shape, n_planes):
+def test_any_pieces_give_the_bytes_of_the_whole(tmp_path, shape, n_planes, monkeypatch):
+    monkeypatch.setattr("agg2exp_core.store.hidden.now", lambda: "2026-01-31T02:00:00+00:00")
     values = np.random.default_rng(0).normal(size=shape)
     places = [open_store(tmp_path / name, create=True).scan("s") for name in ("whole", "pieces")]
     whole = places[0].write_unit("sg", "a", values, identity="i", info={"residual": 0.5})
@@ -32,6 +33,7 @@ def test_any_pieces_give_the_bytes_of_the_whole(tmp_path, shape, n_planes):
         assert writer.finish({"residual": 0.5}) == whole
     assert keys_and_bytes(tmp_path / "whole") == keys_and_bytes(tmp_path / "pieces")
     assert places[1].units("sg") == {"a": whole}
+    assert whole.finished == places[1].units("sg")["a"].finished == "2026-01-31T02:00:00+00:00"
     assert places[1].verify("sg", "a")
 
 

@@ -4,6 +4,7 @@ import gzip
 import logging
 import os
 import struct
+import threading
 import time
 
 import nibabel as nib
@@ -37,7 +38,7 @@ HEADERS = {
     "axes of 2D data": ([(DIM, "<3h", 2, 6, 5)], "2 axes"),
     "a single slice": ([(DIM, "<4h", 3, 6, 5, 1)], r"\[6, 5, 1\]"),
     "axes of 5D data": ([(DIM, "<6h", 5, 6, 5, 4, 1, 1)], "5 axes"),
-    "several volumes": ([(DIM, "<5h", 4, 3, 5, 4, 2)], r"\[3, 5, 4, 2\]"),
+    "a series in time": ([(DIM, "<5h", 4, 3, 5, 4, 17)], r"\[3, 5, 4, 17\]"),
     "no axes": ([(DIM, "<h", 0)], "0 axes"),
     "nine axes": ([(DIM, "<h", 9)], "9 axes"),
     "negative axes": ([(DIM, "<h", -3)], "-3 axes"),
@@ -89,7 +90,8 @@ def test_faulty_headers(tmp_path, good, fault, compressed, capfd, caplog):
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
-    assert not caplog.records
+    ours = threading.get_ident()  # a client of Prefect's from another test may log meanwhile
+    assert not [record for record in caplog.records if record.thread == ours]
 
 
 def test_the_unpatched_file_is_good(tmp_path, good):
@@ -125,6 +127,7 @@ def test_missing_path_folder_and_special_file(tmp_path):
         (b"\x1f\x8b", "damaged gzip"),
         (b"\x1f\x8b" + b"junk" * 100, "damaged gzip"),
     ],
+    ids=["empty", "magic alone", "text", "packed text", "packed nothing", "gzip magic alone", "no gzip stream"],
 )
 def test_no_nifti(tmp_path, content, got):
     (tmp_path / "a.nii.gz").write_bytes(content)
