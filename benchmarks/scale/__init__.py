@@ -1,0 +1,1 @@
+"""What Prefect and the fan-out cost: ``python -m benchmarks.scale``."""

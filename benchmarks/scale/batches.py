@@ -1,0 +1,68 @@
+"""Batches of the stand-in on real workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+
+from benchmarks.scale.service import workers
+from deployments.applying import apply
+from deployments.catalogue import catalogue
+from flows.batch import PARTS_POOL
+from flows.parts import n_online
+from tasks.settings import ExplainSettings
+
+HEARD_S = 300.0
+
+
+def deploy(settings: ExplainSettings) -> None:
+    """Bring the server to what the catalogue says."""
+    for _ in apply(catalogue([], settings, None)):
+        pass
+
+
+@contextmanager
+def workplace(n_workers: int, log: Path) -> Iterator[None]:
+    """Have workers for parts, and one for batches, once the server has heard of all."""
+    with (
+        workers(f"cpu:{n_workers}", PARTS_POOL, log),
+        workers("cpu", "cpu", log),
+        get_client(sync_client=True) as client,
+    ):
+        deadline = time.monotonic() + HEARD_S
+        while n_online(client, PARTS_POOL) < n_workers or n_online(client, "cpu") < 1:
+            if time.monotonic() > deadline:
+                raise RuntimeError(log.read_text()[-2000:])
+            time.sleep(0.5)
+        yield
+
+
+def run_batch(scans: Sequence[Path], settings: ExplainSettings, scans_per_run: int) -> FlowRun:
+    """Run the deployed batch, and return its run once it explained all scans.
+
+    Raises
+    ------
+    RuntimeError
+        If it did not.
+    """
+    run = run_deployment(
+        "explain-batch/backfill",
+        parameters={
+            "scans": [str(scan) for scan in scans],
+            "settings": asdict(settings),
+            "scans_per_run": scans_per_run,
+            "queue": "backfill",
+        },
+        as_subflow=False,
+        poll_interval=1,
+    )
+    if run.state is None or run.state.message != f"{len(scans)} of {len(scans)} scans explained":
+        raise RuntimeError(f"the batch ended as {run.state!r}")
+    return run
