@@ -28,6 +28,8 @@ ASK_S = 2
 """Between two questions of a worker for its next run, while its device is idle."""
 N_RETRIES = 6
 """Of a question to a server that is away, each after twice the time: two minutes in all."""
+N_S3_ATTEMPTS = 12
+"""Of a question to an S3 server that is away: over a minute, before a task or a run fails."""
 _POLL_S = 0.5
 
 
@@ -141,7 +143,7 @@ def _start(place: Place, pool: str) -> subprocess.Popen[bytes]:
     }
     if os.environ.get("PREFECT_LOGGING_ROOT_LEVEL", "").upper() in ("DEBUG", "NOTSET"):
         settings["PREFECT_LOGGING_ROOT_LEVEL"] = "INFO"  # below it, websockets logs the login at the API
-    environment = {**os.environ, **settings, **place.environment}
+    environment = {"AWS_MAX_ATTEMPTS": str(N_S3_ATTEMPTS), **os.environ, **settings, **place.environment}
     return subprocess.Popen(command(place, pool), env=environment, start_new_session=True)
 
 

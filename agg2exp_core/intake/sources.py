@@ -11,19 +11,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-import s3fs
-
 from agg2exp_core.errors import Agg2ExpError, StoreError, UsageError
+from agg2exp_core.s3 import s3_files
 from agg2exp_core.volumes.discovery import EXTENSIONS
 
 LOOSE = "."
 """The unit of the files that lie at the top and are no NIfTI: a flat export of DICOM files."""
-
-_S3_CONFIG = {
-    "connect_timeout": 3,
-    "read_timeout": 60,
-    "retries": {"total_max_attempts": 3, "mode": "standard"},
-}
 
 
 class Source(Protocol):
@@ -120,9 +113,7 @@ class S3Source:
 
     def __init__(self, uri: str) -> None:
         self._prefix = uri.removeprefix("s3://").strip("/")
-        self._files = s3fs.S3FileSystem(
-            skip_instance_cache=True, use_listings_cache=False, config_kwargs=_S3_CONFIG
-        )
+        self._files = s3_files()
 
     def listing(self) -> dict[str, str]:
         """Return sizes and entity tags of the objects of each unit."""

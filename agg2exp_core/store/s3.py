@@ -13,11 +13,7 @@ from zarr.core.buffer import Buffer
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
-_CONFIG = {
-    "connect_timeout": 3,
-    "read_timeout": 60,
-    "retries": {"total_max_attempts": 3, "mode": "standard"},
-}
+from agg2exp_core.s3 import s3_files
 
 
 class S3Store(FsspecStore):
@@ -66,13 +62,7 @@ def s3_store(endpoint: str | None, path: str) -> S3Store:
 @cache
 def _filesystem(endpoint: str | None, process: int) -> s3fs.S3FileSystem:
     """Return the one connection pool of a process to an endpoint, open until the process ends."""
-    filesystem = s3fs.S3FileSystem(
-        asynchronous=True,
-        use_listings_cache=False,
-        skip_instance_cache=True,
-        endpoint_url=endpoint,
-        config_kwargs=_CONFIG,
-    )
+    filesystem = s3_files(asynchronous=True, endpoint_url=endpoint)
 
     def close() -> None:
         if filesystem._s3 is not None and os.getpid() == process:

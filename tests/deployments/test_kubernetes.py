@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prefect.client.schemas.objects import FlowRun
 
-from deployments.workers import HEARTBEAT_S, N_RETRIES
+from deployments.workers import HEARTBEAT_S, N_RETRIES, N_S3_ATTEMPTS
 from tests.commands import parsed, parsed_by_prefect
 
 FOLDER = Path(__file__).resolve().parents[2] / "deployments" / "kubernetes"
@@ -60,6 +60,7 @@ def test_a_run_gives_the_signs_of_life_that_the_automations_wait_for(job):
     told = {pair["name"]: pair.get("value") for pair in container["env"]}
     assert told["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_S)
     assert told["PREFECT_CLIENT_MAX_RETRIES"] == str(N_RETRIES)
+    assert told["AWS_MAX_ATTEMPTS"] == str(N_S3_ATTEMPTS)
     assert told["PREFECT_LOGGING_LEVEL"] == "INFO"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -25,6 +25,9 @@ from tests.faults.monkey import Fault
 
 GOES_ON_S = 90.0
 """A batch that crashed is scheduled again within this."""
+
+SEEN_S = 120.0
+"""A killed run is seen as crashed within this, servers that are away meanwhile not counted."""
 
 T = TypeVar("T")
 
@@ -84,26 +87,66 @@ def parts(client: SyncPrefectClient) -> list[FlowRun]:
             return found
 
 
-def report(faults: Sequence[Fault], began: datetime) -> str:
-    """Return the log of faults, and how soon crashed runs were seen and sent again."""
+@dataclass(frozen=True)
+class Noticed:
+    """What became of a kill.
+
+    Parameters
+    ----------
+    fault : Fault
+        The kill.
+    ended_as : str
+        Name of the last state of its run; empty if it hit no run.
+    crashed_s, again_s : float or None
+        Seconds from the kill to the Crashed state, and to the next start with these scans.
+    most_s : float
+        Within which it has to be seen: servers that were away meanwhile count.
+    """
+
+    fault: Fault
+    ended_as: str
+    crashed_s: float | None
+    again_s: float | None
+    most_s: float
+
+    @property
+    def in_time(self) -> bool:
+        """Whether it was seen in time, or there was nothing to see: the run had told its end."""
+        if self.crashed_s is None:
+            return self.ended_as not in ("Running", "Pending", "Crashed")
+        return self.crashed_s <= self.most_s
+
+
+def noticed(faults: Sequence[Fault]) -> list[Noticed]:
+    """Return what became of each fault."""
     with get_client(sync_client=True) as client:
         runs = {run.id: run for run in parts(client)}
-        lines = ["", f"{'s':>6}  fault       seen s  again s"]
-        seen: dict[str, list[float]] = {}
-        for fault in faults:
-            after = (fault.at - began).total_seconds()
-            crashed, again = _latencies(client, runs, fault)
-            if crashed is not None:
-                seen.setdefault(fault.kind, []).append(crashed)
-            lines.append(f"{after:6.0f}  {fault.kind:10}  {_text(crashed)}  {_text(again)}")
-    counts = Counter(fault.kind for fault in faults)
+        return [_noticed(client, runs, fault, _away(faults, fault.at)) for fault in faults]
+
+
+def _away(faults: Sequence[Fault], at: datetime) -> float:
+    """Return for how many of the seconds after a moment, in which a kill is to be seen, servers were away."""
+    until = at + timedelta(seconds=SEEN_S)
+    return sum(f.seconds for f in faults if at - timedelta(seconds=f.seconds) <= f.at <= until)
+
+
+def report(seen: Sequence[Noticed], began: datetime) -> str:
+    """Return the log of faults, and how soon crashed runs were seen and sent again."""
+    lines = ["", f"{'s':>6}  {'fault':10}  seen s  again s  ended as"]
+    for one in seen:
+        after, kind = (one.fault.at - began).total_seconds(), one.fault.kind
+        lines.append(f"{after:6.0f}  {kind:10}  {_text(one.crashed_s)}  {_text(one.again_s)}  {one.ended_as}")
+    counts = Counter(one.fault.kind for one in seen)
     lines.append("faults: " + ", ".join(f"{kind} {n}" for kind, n in counts.items()))
-    states = Counter(run.state.name for run in runs.values() if run.state)
+    with get_client(sync_client=True) as client:
+        runs = parts(client)
+    states = Counter(run.state.name for run in runs if run.state)
     lines.append(f"runs of parts: {len(runs)}, " + ", ".join(f"{name} {n}" for name, n in states.items()))
-    lines += [
-        f"seconds to Crashed, {kind}: median {np.median(of):.0f}, most {max(of):.0f} of {len(of)}"
-        for kind, of in seen.items()
-    ]
+    for kind in counts:
+        of = [one.crashed_s for one in seen if one.fault.kind == kind and one.crashed_s is not None]
+        if of:
+            times = f"median {np.median(of):.0f}, most {max(of):.0f} of {len(of)}"
+            lines.append(f"seconds to Crashed, {kind}: {times}")
     return "\n".join(lines)
 
 
@@ -111,12 +154,9 @@ def _text(seconds: float | None) -> str:
     return f"{'-':>6}" if seconds is None else f"{seconds:6.0f}"
 
 
-def _latencies(
-    client: SyncPrefectClient, runs: dict[UUID, FlowRun], fault: Fault
-) -> tuple[float | None, float | None]:
-    """Return the seconds from a kill to the Crashed state, and to the next start with these scans."""
+def _noticed(client: SyncPrefectClient, runs: dict[UUID, FlowRun], fault: Fault, away_s: float) -> Noticed:
     if not fault.runs:
-        return None, None
+        return Noticed(fault, "", None, None, 0.0)
     states = sorted(client.read_flow_run_states(fault.runs[0]), key=lambda state: state.timestamp)
     crashes = [s.timestamp for s in states if s.type == StateType.CRASHED and s.timestamp >= fault.at]
     starts = [s.timestamp for s in states if s.type == StateType.RUNNING and s.timestamp > fault.at]
@@ -127,7 +167,7 @@ def _latencies(
     crashed, again = (
         (min(times) - fault.at).total_seconds() if times else None for times in (crashes, starts)
     )
-    return crashed, again
+    return Noticed(fault, states[-1].name or "", crashed, again, SEEN_S + away_s)
 
 
 def stored(uri: str) -> dict[str, bytes]:

@@ -38,11 +38,14 @@ class Fault:
         When.
     runs : tuple of UUID
         Whose process was killed.
+    seconds : float
+        For how long a server was away.
     """
 
     kind: str
     at: datetime
     runs: tuple[UUID, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass
@@ -134,7 +137,7 @@ class Monkey:
         end()
         time.sleep(seconds)
         begin()
-        self.faults.append(Fault(what, at))
+        self.faults.append(Fault(what, at, seconds=seconds))
 
     def _switches(self) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
         place = self.place

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ParametricMapStorage, SegmentationStorage, generate_uid
 
 from agg2exp_core.volumes import find_scans, read_nifti, read_volume
+from benchmarks.postgres import free_port
 from flows.__main__ import run
 from flows.returning import return_results
 from tasks.intake_settings import IngestSettings
@@ -35,12 +35,6 @@ pytestmark = [
         reason="Orthanc is not installed (tests/services/install)",
     ),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

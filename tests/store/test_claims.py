@@ -1,16 +1,19 @@
 """Keys and markers that several writers want at once."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
 from agg2exp_core.errors import StoreError
 from agg2exp_core.store import open_store
 from agg2exp_core.store.s3 import S3Store
 from agg2exp_core.store.streaming import WriteQueue
+from benchmarks.postgres import free_port
 
 
 def test_of_many_writers_one_wins_a_key_and_all_know_it(store):
@@ -33,6 +36,17 @@ def test_a_claim_is_one_step(s3_uri, monkeypatch):
     store.root.put_json("key.json", "first")
     monkeypatch.setattr(S3Store, "exists", nothing)
     assert store.root.claim_json("key.json", "second") == "first"
+
+
+def test_a_server_that_is_away_for_seconds_is_asked_again(s3_uri, monkeypatch):
+    """The default of three questions within three seconds would not be enough."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server._port}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "9")
+    threading.Timer(4, server.start).start()
+    open_store(s3_uri, create=True).root.put_json("key.json", "late")
+    assert open_store(s3_uri).root.get_json("key.json") == "late"
+    server.stop()
 
 
 @pytest.mark.parametrize(("status", "held"), [(501, "mine"), (409, "theirs"), (403, None)])

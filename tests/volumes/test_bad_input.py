@@ -127,7 +127,7 @@ def test_missing_path_folder_and_special_file(tmp_path):
         (b"\x1f\x8b", "damaged gzip"),
         (b"\x1f\x8b" + b"junk" * 100, "damaged gzip"),
     ],
-    ids=["empty", "magic alone", "text", "packed text", "packed nothing", "gzip magic alone", "no gzip stream"],
+    ids=["empty", "magic alone", "text", "packed text", "packed nothing", "gzip magic alone", "no gzip"],
 )
 def test_no_nifti(tmp_path, content, got):
     (tmp_path / "a.nii.gz").write_bytes(content)

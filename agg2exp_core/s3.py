@@ -1,0 +1,24 @@
+"""Clients of S3, all with the same patience."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import s3fs
+
+
+def s3_files(**options: Any) -> s3fs.S3FileSystem:
+    """Return a file system on S3 that sees at once what others write.
+
+    A request is made up to three times, or as often as ``AWS_MAX_ATTEMPTS`` says in the environment; endpoint
+    and credentials come from there as well, or from the AWS files.
+
+    Parameters
+    ----------
+    **options
+        More of `s3fs.S3FileSystem`.
+    """
+    client = {"connect_timeout": 3, "read_timeout": 60, "retries": {"mode": "standard"}}
+    return s3fs.S3FileSystem(
+        skip_instance_cache=True, use_listings_cache=False, config_kwargs=client, **options
+    )
