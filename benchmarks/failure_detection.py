@@ -23,6 +23,7 @@ from rich.table import Table
 
 from agg2exp_core.analysis import DETECTORS, OutlierSettings, cohort_of, read_dice
 from agg2exp_core.analysis.agreement import MEANS, agreement, detection
+from agg2exp_core.analysis.doubt import find_unsure
 from agg2exp_core.analysis.outliers import find_outliers
 from agg2exp_core.labels import THORAX_CLASSES, readable
 from agg2exp_core.models import load_model
@@ -105,14 +106,9 @@ def signs_of(out: Path, cohort: str, seed: int = 0) -> Signs:
         values[name], flagged[name] = found["score"], found["flagged"]
     for name, sign in evidence.signs.items():
         values[name] = sign
-        flagged[name] = _conformal(sign.mean("target"), known.signs[name].mean("target")) <= RATE
+        flagged[name] = find_unsure(sign, known.signs[name], RATE)["unsure"]
     dice = read_dice(out / f"dice_{cohort}.csv", THORAX_CLASSES)
     return Signs(values, flagged, dice)
-
-
-def _conformal(new: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
-    at_least = (reference.rename(scan="reference") >= new).sum("reference")
-    return (1 + at_least) / (1 + reference.sizes["scan"])
 
 
 def detection_table(signs: Signs, poor: float) -> pd.DataFrame:

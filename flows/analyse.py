@@ -14,7 +14,7 @@ from tasks.report_link import link_report
 
 @flow(name="analyse", flow_run_name="analyse {settings.label}", persist_result=False)
 def analyse(settings: AnalyseSettings) -> dict[str, Any]:
-    """Analyse the matrices of a store; raise events for scans that are newly flagged, and for drift.
+    """Analyse the matrices of a store; raise events for what is newly abnormal or unsure, and for drift.
 
     With a folder for it, the pages of the report are written too, and linked in the UI.
 
@@ -35,6 +35,8 @@ def analyse(settings: AnalyseSettings) -> dict[str, Any]:
         link_report(settings)
     n_events = announce(settings, summary)
     get_run_logger().info(
-        "%d scans, %s flagged, %d events", summary["n_scans"], summary["n_flagged"], n_events
+        "%d scans, %s abnormal, %s unsure, %d events",
+        *(summary[name] for name in ("n_scans", "n_flagged", "n_unsure")),
+        n_events,
     )
     return summary

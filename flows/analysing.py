@@ -135,11 +135,14 @@ def conclude(settings: AnalyseSettings, summary: dict[str, Any]) -> int:
 
     if "scans.csv" in summary["files"]:
         flagged = flagged_scans(store_of(settings.store), settings.folder)
-        table = Table(title=f"{settings.label}: {len(flagged)} of {summary['n_scans']} scans are abnormal")
-        for heading in ("scan", "score", "p", "reasons"):
+        told = f"{summary['n_flagged']} of {summary['n_scans']} scans are abnormal"
+        table = Table(title=f"{settings.label}: {told}, of {summary['n_unsure']} the model is unsure")
+        for heading in ("scan", "flags", "score", "p", "reasons"):
             table.add_column(heading)
         for row in flagged[:N_SHOWN]:
-            table.add_row(row["scan"], f"{row['score']:.3g}", f"{row['p_value']:.3g}", row["reasons"])
+            flags = ", ".join(name for name in ("abnormal", "unsure") if row[name])
+            numbers = ("" if row[name] is None else f"{row[name]:.3g}" for name in ("score", "p_value"))
+            table.add_row(row["scan"], flags, *numbers, row["reasons"])
         console.print(table)
     if summary["drift"] is not None:
         console.print("drift: an alarm" if summary["drift"] else "drift: none")

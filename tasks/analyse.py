@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from tasks.retrying import RETRYING
 from tasks.settings import artifact_key
 
 FLAGGED = "agg2exp.scan.flagged"
+UNSURE = "agg2exp.scan.unsure"
 DRIFTED = "agg2exp.cohort.drifted"
 VARIABLES = ("mass", "mass_without_background", "concentration")
 """Whose summaries over scans are told."""
@@ -85,13 +87,15 @@ def announce(settings: AnalyseSettings, summary: dict[str, Any]) -> int:
         flagged = flagged_scans(store, folder)
         create_table_artifact(
             key=artifact_key("flagged", label),
-            description=f"{label}: {len(flagged)} scans are abnormal",
+            description=f"{label}: {summary['n_flagged']} scans are abnormal, of {summary['n_unsure']} "
+            "the model is unusually unsure",
             table=flagged,
         )
         for row in flagged:
-            if row["new"]:
-                _emit(FLAGGED, f"agg2exp.scan.{row['scan']}", row["scan"], row | {"label": label})
-                n_events += 1
+            for event in (FLAGGED,) * row["abnormal"] + (UNSURE,) * row["unsure"]:
+                if row["new"]:
+                    _emit(event, f"agg2exp.scan.{row['scan']}", row["scan"], row | {"label": label})
+                    n_events += 1
     if summary["drift"]:
         look = json.loads(store.read_file(f"{folder}/drift.json"))["looks"][-1]
         told = {"label": label, "n_scans": len(look["scans"]), "energy": look["energy"]}
@@ -101,18 +105,26 @@ def announce(settings: AnalyseSettings, summary: dict[str, Any]) -> int:
 
 
 def flagged_scans(store: Store, folder: str) -> list[dict[str, Any]]:
-    """Return the flagged scans, the most abnormal first, with the reasons."""
+    """Return the scans that are abnormal or unsure, the most abnormal first, with the reasons."""
     scans, why = read_table(store, folder, "scans"), read_table(store, folder, "reasons")
     return [
         {
             "scan": row.scan,
-            "score": round(row.score, 4),
-            "p_value": round(row.p_value, 4),
+            "abnormal": bool(row.flagged),
+            "score": _rounded(row.score),
+            "p_value": _rounded(row.p_value),
+            "unsure": bool(row.unsure),
+            "entropy": _rounded(row.entropy),
+            "p_entropy": _rounded(row.p_entropy),
             "new": bool(row.new),
             "reasons": "; ".join(why.loc[why["scan"] == row.scan, "sentence"].head(N_SENTENCES)),
         }
-        for row in scans[scans["flagged"]].itertuples()
+        for row in scans[scans["flagged"] | scans["unsure"]].itertuples()
     ]
+
+
+def _rounded(number: float) -> float | None:
+    return None if math.isnan(number) else round(number, 4)
 
 
 def _emit(event: str, resource: str, name: str, payload: dict[str, Any]) -> None:

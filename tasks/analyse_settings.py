@@ -126,12 +126,15 @@ def evidence_of(settings: AnalyseSettings) -> Evidence:
     store = open_store(settings.store)
     local = store.importance(settings.label)
     other, reference, shared = None, None, frozenset[str]()
+    same_model, reference_entropy = True, None
     if settings.reference is not None:
         other = open_store(settings.reference)
         reference = other.importance(settings.label)
         shared = _shared(
             store, other, {*map(str, local["scan"].values)} & {*map(str, reference["scan"].values)}
         )
+        same_model = _model(other) == _model(store)
+        reference_entropy = _doubts(other, reference).get("entropy") if same_model else None
     names = [str(name) for name in local["target"].values]
     dice = local.get("dice")
     if settings.dice is not None:
@@ -142,10 +145,11 @@ def evidence_of(settings: AnalyseSettings) -> Evidence:
     evidence = Evidence(
         local=local,
         reference=reference,
-        same_model=other is None or _model(other) == _model(store),
+        same_model=same_model,
         shared=shared,
         dice=dice,
         signs=_signs(store, local, local if reference is None else reference),
+        reference_entropy=reference_entropy,
         metadata=metadata,
         reports=reports,
         known=known,
@@ -185,18 +189,24 @@ def _shared(store: Store, other: Store, scans: set[str]) -> frozenset[str]:
 
 def _signs(store: Store, local: xr.Dataset, reference: xr.Dataset) -> dict[str, xr.DataArray]:
     """Return the simple signs of poor segmentations (scan, target) that the store holds."""
-    signs = {}
-    scans, targets = local["scan"].values.tolist(), local["target"].values.tolist()
-    stored = set(store.scans())
-    doubts = [store.scan(scan).doubt() if scan in stored else {} for scan in scans]
-    for name in DOUBTS:
-        if any(name in doubt for doubt in doubts):
-            rows = [[doubt.get(name, {}).get(target, np.nan) for target in targets] for doubt in doubts]
-            signs[name] = xr.DataArray(rows, {"scan": scans, "target": targets}, ("scan", "target"))
+    signs = _doubts(store, local)
     volumes = [_volumes(matrices) for matrices in (local, reference)]
     if all(volume is not None for volume in volumes):
         signs["volume"] = unusual_volume(*volumes)
     return signs
+
+
+def _doubts(store: Store, local: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return how unsure the model was of each class (scan, target), as far as the predictions tell it."""
+    scans, targets = local["scan"].values.tolist(), local["target"].values.tolist()
+    stored = set(store.scans())
+    told = [store.scan(scan).doubt() if scan in stored else {} for scan in scans]
+    doubts = {}
+    for name in DOUBTS:
+        if any(name in doubt for doubt in told):
+            rows = [[doubt.get(name, {}).get(target, np.nan) for target in targets] for doubt in told]
+            doubts[name] = xr.DataArray(rows, {"scan": scans, "target": targets}, ("scan", "target"))
+    return doubts
 
 
 def _volumes(local: xr.Dataset) -> xr.DataArray | None:

@@ -111,7 +111,7 @@ def _beside(label: str, local: xr.Dataset, analyses: Analyses) -> Beside:
 def _with_volumes(volumes: str, analyses: Analyses, scan_ids: Sequence[str]) -> set[str]:
     if volumes == "flagged":
         scans = analyses.table("scans")
-        return set() if scans is None else set(scans.loc[scans["flagged"].astype(bool), "scan"])
+        return set() if scans is None else set(scans.loc[scans["flagged"] | scans["unsure"], "scan"])
     return set(scan_ids) if volumes == "all" else set()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -14,6 +15,7 @@ from agg2exp_core.analysis.clusters import cluster_classes
 from agg2exp_core.analysis.cohort import Cohort, check_alike, cohort_of
 from agg2exp_core.analysis.comparison import compare_entries, energy_distance
 from agg2exp_core.analysis.context import context, normal_range
+from agg2exp_core.analysis.doubt import find_unsure
 from agg2exp_core.analysis.drift import Watch, look_again
 from agg2exp_core.analysis.groups import compare_groups
 from agg2exp_core.analysis.outliers import OutlierSettings, find_outliers, score_left_out
@@ -44,7 +46,10 @@ class Evidence:
     dice : DataArray with dimensions (scan, target), optional
         Quality of the segmentations.
     signs : mapping of str to DataArray with dimensions (scan, target)
-        What else may tell poor segmentations; each grows with suspicion.
+        What else may tell poor segmentations; each grows with suspicion. Of ``entropy`` (nats) scans are told
+        of which the model is unusually unsure.
+    reference_entropy : DataArray with dimensions (scan, target), optional
+        Of the reference's predictions.
     metadata : DataFrame indexed by scan, optional
         Of the patients.
     reports : mapping of str to str, optional
@@ -61,6 +66,7 @@ class Evidence:
     shared: frozenset[str] = frozenset()
     dice: xr.DataArray | None = None
     signs: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    reference_entropy: xr.DataArray | None = None
     metadata: pd.DataFrame | None = None
     reports: Mapping[str, str] | None = None
     known: frozenset[str] = frozenset()
@@ -143,6 +149,8 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
     found.tables["normal"] = normal_range(normal)
     outliers = found.attempt("outliers", lambda: _score(cohort, reference, settings.outliers))
     if outliers is not None:
+        unsure = _unsure(cohort, reference, evidence, settings.outliers.rate)
+        outliers = outliers.merge(unsure)
         _tell_outliers(found, outliers, reasons(cohort, normal), evidence.known)
         _tell_patients(found, outliers, evidence, seed)
     if evidence.dice is not None:
@@ -164,6 +172,7 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
         "paired": pairs is not None,
         **asdict(settings.outliers),
         "n_flagged": None if outliers is None else int(outliers["flagged"].sum()),
+        "n_unsure": None if outliers is None else int(outliers["unsure"].sum()),
         "n_new": len(set(cohort.scans) - evidence.known),
         "drift": _alarm(found.documents.get("drift"), evidence.watch),
         "skipped": found.skipped,
@@ -196,6 +205,19 @@ def _score(cohort: Cohort, reference: Cohort | None, settings: OutlierSettings) 
     return find_outliers(cohort, reference, settings)
 
 
+def _unsure(cohort: Cohort, reference: Cohort | None, evidence: Evidence, rate: float) -> xr.Dataset:
+    """Return of which scans the model is unusually unsure; of none where entropies are not known."""
+
+    def entropies(of: Cohort, known: xr.DataArray | None) -> xr.DataArray:
+        if known is None:
+            coordinates = {"scan": list(of.scans), "target": list(of.targets)}
+            return xr.DataArray(np.nan, coordinates, ("scan", "target"))
+        return known.sel(scan=list(of.scans))
+
+    theirs = None if reference is None else entropies(reference, evidence.reference_entropy)
+    return find_unsure(entropies(cohort, evidence.signs.get("entropy")), theirs, rate)
+
+
 def _tell_outliers(found: Findings, outliers: xr.Dataset, why: pd.DataFrame, known: frozenset[str]) -> None:
     scans, rate = outliers["scan"].values, outliers.attrs["rate"]
     n_classes = outliers["score"].notnull().sum("target").values
@@ -205,6 +227,9 @@ def _tell_outliers(found: Findings, outliers: xr.Dataset, why: pd.DataFrame, kno
             "score": outliers["score_all"].values,
             "p_value": outliers["p_all"].values,
             "flagged": outliers["flagged"].values,
+            "entropy": outliers["entropy"].values,
+            "p_entropy": outliers["p_entropy"].values,
+            "unsure": outliers["unsure"].values,
             "new": [scan not in known for scan in scans],
             "n_classes": n_classes,
             "n_absent": outliers.sizes["target"] - n_classes,

@@ -97,13 +97,13 @@ def _percent(share: float) -> str:
 def training_candidates(outliers: xr.Dataset, why: pd.DataFrame) -> pd.DataFrame:
     """Return the scans worth adding to training data, the most abnormal first, with the reason.
 
-    These are the flagged scans, and those of which a single class stays abnormal after Benjamini and
-    Hochberg's adjustment over the scan's classes.
+    These are the flagged scans, those of which a single class stays abnormal after Benjamini and Hochberg's
+    adjustment over the scan's classes, and those of which the model is unusually unsure.
 
     Parameters
     ----------
     outliers : Dataset with dimensions (scan, target)
-        As `find_outliers` returns it.
+        As `find_outliers` returns it, with `unsure` (scan) of `find_unsure`.
     why : DataFrame
         As `reasons` returns it.
 
@@ -117,8 +117,11 @@ def training_candidates(outliers: xr.Dataset, why: pd.DataFrame) -> pd.DataFrame
     for n, scan in enumerate(outliers["scan"].values):
         p_values = adjusted(outliers["p_value"].values[n])
         abnormal = [str(outliers["target"].values[a]) for a in np.flatnonzero(p_values <= rate)]
-        if abnormal or bool(outliers["flagged"].values[n]):
-            sentences = why.loc[why["scan"] == scan, "sentence"].head(3)
+        unsure = bool(outliers["unsure"].values[n])
+        if abnormal or unsure or bool(outliers["flagged"].values[n]):
+            sentences = why.loc[why["scan"] == scan, "sentence"].head(3).tolist()
+            if unsure:
+                sentences.insert(0, "the model is unusually unsure of this scan")
             rows.append(
                 {
                     "scan": str(scan),

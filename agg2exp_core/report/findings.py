@@ -37,12 +37,12 @@ def scans_section(
     scores = analyses.table("scans")
     if scores is not None:
         rows = rows.merge(scores, on="scan", how="left").sort_values(
-            ["flagged", "score"], ascending=False, na_position="last"
+            ["flagged", "unsure", "score"], ascending=False, na_position="last"
         )
-        rows["flagged"] = rows["flagged"].eq(True)
+        rows["flagged"], rows["unsure"] = rows["flagged"].eq(True), rows["unsure"].eq(True)
         told = [
-            first.get(scan, "") if flag else ""
-            for scan, flag in zip(rows["scan"], rows["flagged"], strict=True)
+            first.get(scan, "") if flag else "the model is unsure of its segmentation" if unsure else ""
+            for scan, flag, unsure in zip(rows["scan"], rows["flagged"], rows["unsure"], strict=True)
         ]
     else:
         told = [""] * len(rows)
@@ -57,6 +57,8 @@ def scans_section(
             Column("score", "Score", "number"),
             Column("p_value", "p", "p"),
         ]
+        if scores["entropy"].notna().any():
+            columns += [Column("unsure", "Unsure", "flag"), Column("entropy", "Entropy, nats", "number")]
     columns += [Column("reason", "Reason")]
     charts = []
     text = []
@@ -68,6 +70,12 @@ def scans_section(
             f"about {shown(summary.get('rate'), 'share')} are flagged too. The score grows with abnormality "
             f"(detector: {summary.get('detector')})."
         )
+        if scores["entropy"].notna().any():
+            text.append(
+                f"Of {int(scores['unsure'].sum())} scans the model is unusually unsure: the mean entropy of "
+                "their predictions, a plain sign of poor segmentations, is among the highest beside "
+                f"{_reference(summary)}."
+            )
         linked = scores.assign(page=[pages.get(scan, "") for scan in scores["scan"]])
         charts = [Chart(scores_chart(linked), "Scores of scans, the most abnormal first")]
     table = DataTable("All scans; the name leads to the page of the scan", columns, rows, links=pages)

@@ -102,6 +102,12 @@ def flags_section(scan_id: str, analyses: Analyses) -> Section:
         f"{verdict} Its score of {shown(score['score'], 'number')} is number {rank} of {len(scans)}, "
         f"the most abnormal first (p = {shown(score['p_value'], 'p')}). No ground truth is used."
     ]
+    if score["unsure"]:
+        text.append(
+            "The model is unusually unsure of this scan: its prediction has a mean entropy of "
+            f"{shown(score['entropy'], 'number')} nats (p = {shown(score['p_entropy'], 'p')}). "
+            "Look at the segmentation."
+        )
     if scan_id in analyses.documents.get("reports", {}):
         text.append(f"Its report: {analyses.documents['reports'][scan_id]}")
     tables = []

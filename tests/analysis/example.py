@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 
 from agg2exp_core.importance import global_importance
 from agg2exp_core.store import Store, open_store
+from agg2exp_core.types import Grid, Prediction, Scan
 from tasks.analyse import find
 from tasks.analyse_settings import AnalyseSettings
 
@@ -71,6 +73,18 @@ def write_store(folder: Path, local: xr.Dataset) -> Store:
     store.register_label(LABEL, "smoothgrad", {"n_samples": 20})
     store.write_importance(LABEL, local, global_importance(local))
     return store
+
+
+def write_doubts(store: Store, unsure: tuple[str, ...] = ()) -> None:
+    """Predictions of two voxels whose entropies, 0.1 to 0.2 nats, are alike but for the unsure scans'."""
+    scans = [str(scan) for scan in store.importance(LABEL)["scan"].values]
+    for n, scan in enumerate(scans):
+        entropy = dict.fromkeys(CLASSES, 0.9 if scan in unsure else 0.1 + 0.1 * n / len(scans))
+        image, grid = torch.zeros(1, 1, 1, 2), Grid((1, 1, 2), np.eye(4))
+        ones = np.ones(grid.shape, np.float32)
+        store.scan(scan).write_image(Scan(scan, image, grid.affine, grid, f"{store.uri} {scan}"))
+        prediction = Prediction(ones.astype(np.uint8), CLASSES, ones, ones, entropy)
+        store.scan(scan).write_prediction(prediction, "p" * 64)
 
 
 def write_files(folder: Path, local: xr.Dataset) -> dict[str, str]:

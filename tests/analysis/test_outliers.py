@@ -101,8 +101,12 @@ def test_the_planted_scans_are_flagged_and_the_reasons_say_why():
     assert first["sentence"].startswith("38% of what explains heart lies in ribs; in the reference 4.")
     assert why.loc[why["scan"] == LACKS_TRACHEA, "sentence"].iloc[0] == "trachea was not found in this scan"
     assert not (why.loc[why["scan"] == LACKS_TRACHEA, "roi"] == "trachea").any()
-    candidates = training_candidates(found, why)
-    assert ODD in set(candidates["scan"])
+    unsure_one = "s0007"
+    unsure = xr.DataArray([scan == unsure_one for scan in new.scans], {"scan": list(new.scans)})
+    candidates = training_candidates(found.assign(unsure=unsure), why).set_index("scan")
+    assert candidates["reason"][ODD].startswith("38% of what explains heart")
+    assert candidates["reason"][unsure_one].startswith("the model is unusually unsure of this scan; ")
+    assert len(candidates) < len(new.scans)
     assert np.isnan(found["score"].sel(scan=LACKS_TRACHEA, target="trachea"))
 
 

@@ -11,8 +11,9 @@ import torch
 import tasks.analyse
 from agg2exp_core.types import Grid, Scan
 from flows.__main__ import run
-from tasks.analyse import DRIFTED, FLAGGED, announce, find
+from tasks.analyse import DRIFTED, FLAGGED, UNSURE, announce, find
 from tasks.analyse_settings import AnalyseSettings
+from tasks.reporting import write_report
 from tests.analysis.example import (
     CLASSES,
     LABEL,
@@ -20,6 +21,7 @@ from tests.analysis.example import (
     ODD,
     matrices,
     write_cohorts,
+    write_doubts,
     write_store,
 )
 
@@ -84,6 +86,28 @@ def test_each_flagged_scan_is_raised_once(cohorts, raised):
     raised.clear()
     assert announce.fn(settings, find.fn(settings)) == 0
     assert not [told for told in raised if "event" in told]
+
+
+def test_a_scan_of_which_the_model_is_unsure_is_raised_as_such(tmp_path, raised):
+    store, reference, _ = write_cohorts(tmp_path)
+    unsure = ("s0007",)
+    write_doubts(store, unsure)
+    write_doubts(reference)
+    settings = AnalyseSettings(store.uri, LABEL, reference.uri)
+    summary = find.fn(settings)
+    assert (summary["n_flagged"], summary["n_unsure"]) == (2, 1)
+    announce.fn(settings, summary)
+    (event,) = [told for told in raised if told.get("event") == UNSURE]
+    assert event["resource"]["prefect.resource.id"] == "agg2exp.scan.s0007"
+    told = event["payload"]
+    assert (told["abnormal"], told["entropy"], told["p_entropy"]) == (False, 0.9, pytest.approx(1 / 25))
+    scans = pd.read_csv(io.BytesIO(store.read_file(f"analysis/{LABEL}/scans.csv"))).set_index("scan")
+    assert scans.index[scans["unsure"]].tolist() == ["s0007"]
+    write_report(store, [LABEL], tmp_path / "report")
+    assert "Of 1 scans the model is unusually unsure" in (tmp_path / "report" / "index.html").read_text()
+    for scan, is_told in (("s0007", True), ("s0008", False)):
+        page = (tmp_path / "report" / LABEL / "scans" / f"{scan}.html").read_text()
+        assert ("unusually unsure of this scan" in page) is is_told
 
 
 def test_drift_is_raised_by_the_look_that_finds_it(tmp_path, raised):
