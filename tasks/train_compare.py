@@ -13,14 +13,14 @@ from agg2exp_core.errors import ScanError
 from agg2exp_core.figures import to_png, to_svg
 from agg2exp_core.figures.dice import dice_figure
 from agg2exp_core.models import load_model
-from agg2exp_core.prediction import predict
 from agg2exp_core.training.comparison import differences, report, table_3, to_latex
-from agg2exp_core.training.evaluation import measure, usable
+from agg2exp_core.training.evaluation import measure
 from agg2exp_core.training.severity import dice_by_severity, failures_of, report_severity
 from tasks.progress import reporting
 from tasks.retrying import RETRYING
 from tasks.settings import artifact_key
-from tasks.train_settings import CompareSettings, scans_of
+from tasks.train_scoring import of_configuration, of_tree
+from tasks.train_settings import CompareSettings
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,14 @@ class Scored:
 def score(settings: CompareSettings, name: str, ref: str) -> Scored:
     """Return the scores of a model on the scans of a comparison."""
     model = load_model(ref, settings.device)
-    scans, preprocessing = scans_of(settings)
     refused: list[ScanError] = []
     with reporting(name, "scores") as show:
-        scores = measure(
-            lambda image: predict(model, image).labels,
-            usable(scans, refused.append),
-            model.class_names,
-            preprocessing.spacing_mm,
-            on_scan=lambda n: show(n + len(refused), len(scans)),
-        )
+        if settings.tree is not None:
+            scans = of_tree(model, settings.tree, settings.class_names, show, refused.append)
+        else:
+            assert settings.config is not None
+            scans = of_configuration(model, settings.config, show)
+        scores = measure(scans, settings.class_names)
     return Scored(scores.assign(model=name), refused)
 
 
@@ -52,11 +50,14 @@ def score(settings: CompareSettings, name: str, ref: str) -> Scored:
 def tabulate(settings: CompareSettings, scored: list[Scored]) -> str:
     """Write the scores, Table 3, its tests and the figure; return the tables as Markdown.
 
-    Where the scans are of a tree that tells of planted failures, Dice by severity is written too.
+    A scan that a model refuses counts for none. Where the scans are of a tree that tells of planted failures,
+    Dice by severity is written too.
     """
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
+    refused = {error.where: error for one in scored for error in one.refused}
     whole = pd.concat([one.scores for one in scored], ignore_index=True)
+    whole = whole[~whole["scan"].isin(refused)]
     table, found = table_3(whole), differences(whole)
     markdown, figure = report(table, found), dice_figure(whole)
     files = {
@@ -74,7 +75,7 @@ def tabulate(settings: CompareSettings, scored: list[Scored]) -> str:
         text = report_severity(by_severity, failures)
         files |= {"severity.csv": by_severity.to_csv().encode(), "severity.md": text.encode()}
         markdown = f"{markdown}\n{text}"
-    for error in scored[0].refused:
+    for error in refused.values():
         markdown += f"\n- {error.where} was refused: {error.got}"
     for name, content in files.items():
         (out / name).write_bytes(content)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from agg2exp_core.datasets import find_cases
 from agg2exp_core.errors import UsageError
 from agg2exp_core.models import load_model
-from agg2exp_core.training import Example, TrainingConfig, examples_of, read_config
-from agg2exp_core.training.config import TreeData
-from agg2exp_core.training.examples import TreeExamples
-from agg2exp_core.volumes import CTPreprocessing
+from agg2exp_core.training import TrainingConfig, read_config
+from agg2exp_core.types import SegmentationModel
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,8 @@ class CompareSettings:
     ----------
     models : mapping of str to str
         References for `agg2exp_core.models.load_model` by the names that tables give them.
+    class_names : tuple of str
+        The classes that they share, background first.
     out : str
         Folder of the results.
     config : str, optional
@@ -56,6 +55,7 @@ class CompareSettings:
     """
 
     models: Mapping[str, str]
+    class_names: tuple[str, ...]
     out: str
     config: str | None = None
     tree: str | None = None
@@ -70,8 +70,8 @@ def comparison(
     Raises
     ------
     UsageError
-        If there are fewer than two, two have one name, their classes or voxels are not those of the scans
-        or of each other, or it is not said which scans.
+        If there are fewer than two, two have one name, their classes are not those of each other or of the
+        configuration, its preprocessing is not theirs, or it is not said which scans.
     """
     if (config is None) == (tree is None):
         raise UsageError(
@@ -92,32 +92,28 @@ def comparison(
             remedy="name others, or change `name` in their model.yaml",
         )
     first = next(iter(models.values()))
-    classes, preprocessing, whose = first.class_names, first.preprocessing, first.name
-    if config is not None:
-        told = read_config(config)
-        classes, preprocessing, whose = told.class_names, told.preprocessing.build(), told.name
+    told = None if config is None else read_config(config)
+    classes, whose = (first.class_names, first.name) if told is None else (told.class_names, told.name)
     for ref, model in models.items():
-        fits = model.class_names == classes and dict(model.preprocessing.describe()) == dict(
-            preprocessing.describe()
-        )
-        if not fits or not isinstance(model.preprocessing, CTPreprocessing):
+        if sorted(model.class_names) != sorted(classes):
             raise UsageError(
                 ref,
-                got=f"{model.name} with other classes or preprocessing",
-                allowed=f"those of {whose}, with preprocessing of the kind ct",
-                remedy="name models that were made for the same scans",
+                got=f"{model.name} with other classes",
+                allowed=f"those of {whose}: {', '.join(classes)}",
+                remedy="name models that segment the same",
             )
-    return CompareSettings(named, out, config, tree, device)
+        if told is not None and not _same_images(model, told):
+            raise UsageError(
+                ref,
+                got=f"{model.name} with other preprocessing or another order of classes",
+                allowed=f"those of {whose}",
+                remedy="score on the scans of a --tree, which any model preprocesses in its own way",
+            )
+    return CompareSettings(named, classes, out, config, tree, device)
 
 
-def scans_of(settings: CompareSettings) -> tuple[Sequence[Example], CTPreprocessing]:
-    """Return the scans that models are scored on, and how they were preprocessed."""
-    cache = Path(settings.out) / "cache"
-    if settings.config is not None:
-        config = read_config(settings.config)
-        return examples_of(config, "test", cache), config.preprocessing.build()
-    assert settings.tree is not None
-    model = load_model(next(iter(settings.models.values())), settings.device)
-    assert isinstance(model.preprocessing, CTPreprocessing)
-    tree = TreeData(folder=Path(settings.tree), complete=False)
-    return TreeExamples(tree, "test", model.preprocessing, model.class_names, cache), model.preprocessing
+def _same_images(model: SegmentationModel, config: TrainingConfig) -> bool:
+    """Say whether the images and labels of a configuration are those of a model."""
+    wanted = config.preprocessing.build()
+    same = dict(model.preprocessing.describe()) == dict(wanted.describe())
+    return same and model.class_names == config.class_names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -58,27 +59,39 @@ def usable(dataset: Sequence[Example], on_refused: Callable[[ScanError], None]) 
             on_refused(error)
 
 
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A segmented scan with its truth.
+
+    Parameters
+    ----------
+    scan_id : str
+        For tables.
+    found, truth : ndarray of integers, shape [X, Y, Z]
+        Class indices, on one grid.
+    spacing_mm : (float, float, float)
+        Edges of a voxel of that grid.
+    """
+
+    scan_id: str
+    found: LabelVolume
+    truth: LabelVolume
+    spacing_mm: tuple[float, float, float]
+
+
 def measure(
-    segment: Callable[[torch.Tensor], LabelVolume],
-    dataset: Iterable[Example],
-    class_names: Sequence[str],
-    spacing_mm: float,
-    *,
-    tolerance_mm: float | None = None,
-    on_scan: Callable[[int], None] | None = None,
+    scans: Iterable[Segmented], class_names: Sequence[str], *, tolerance_mm: float | None = None
 ) -> pd.DataFrame:
     """Return Dice, IoU and surface Dice of every structure and scan.
 
     Parameters
     ----------
-    segment, dataset, class_names
-        As of `evaluate`; the first class is background and is not told.
-    spacing_mm : float
-        Edge length of a voxel.
+    scans : iterable of Segmented
+        What is scored.
+    class_names : sequence of str
+        The classes in the order of their indices; the first one is background and is not told.
     tolerance_mm : float, optional
-        How far surfaces may lie apart; by default the edge of a voxel.
-    on_scan : callable, optional
-        Called with the number of scans done.
+        How far surfaces may lie apart; by default the longest edge of a voxel.
 
     Returns
     -------
@@ -91,24 +104,23 @@ def measure(
     UsageError
         If there is no scan.
     """
-    tolerance = spacing_mm if tolerance_mm is None else tolerance_mm
     tables = []
-    for number, example in enumerate(dataset, start=1):
-        found = segment(example.image)
-        dice = _dice(found, example.labels.numpy(), len(class_names))[1:]
+    for scan in scans:
+        dice = _dice(scan.found, scan.truth, len(class_names))[1:]
+        tolerance = max(scan.spacing_mm) if tolerance_mm is None else tolerance_mm
         onehot = [
-            one_hot(torch.as_tensor(labels)[None, None].long(), len(class_names))
-            for labels in (found, example.labels)
+            one_hot(torch.as_tensor(labels.astype(np.int64))[None, None], len(class_names))
+            for labels in (scan.found, scan.truth)
         ]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of classes that are nowhere
             surface = compute_surface_dice(
-                *onehot, class_thresholds=[tolerance] * (len(class_names) - 1), spacing=spacing_mm
+                *onehot, class_thresholds=[tolerance] * (len(class_names) - 1), spacing=scan.spacing_mm
             )
         tables.append(
             pd.DataFrame(
                 {
-                    "scan": example.scan_id,
+                    "scan": scan.scan_id,
                     "class": class_names[1:],
                     "dice": dice,
                     "iou": dice / (2 - dice),
@@ -116,8 +128,6 @@ def measure(
                 }
             )
         )
-        if on_scan is not None:
-            on_scan(number)
     if not tables:
         raise UsageError(
             "scans", got="none that can be used", allowed="one or more", remedy="name other scans"

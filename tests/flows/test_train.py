@@ -1,5 +1,7 @@
 """The commands `train`, `pretrain`, `compare-models` and `phantom`."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -9,15 +11,18 @@ import yaml
 from prefect.client.orchestration import get_client
 from safetensors.torch import load_file
 
-from agg2exp_core.datasets import find_cases
+from agg2exp_core.datasets import find_cases, merge_labels
 from agg2exp_core.errors import UsageError
 from agg2exp_core.labels import THORAX_CLASSES
 from agg2exp_core.models import load_model
-from agg2exp_core.phantom import write_tree
+from agg2exp_core.phantom import make_phantom, write_tree
+from agg2exp_core.prediction import predict
 from agg2exp_core.training import build_network, read_config, save_model
+from agg2exp_core.volumes import CTPreprocessing, load_scan
 from flows.__main__ import run
 from tasks.settings import artifact_key
-from tasks.train_settings import comparison, scans_of
+from tasks.train_scoring import of_configuration, of_tree
+from tasks.train_settings import comparison
 
 TINY = {
     "name": "tiny",
@@ -50,11 +55,13 @@ def config(tmp_path):
     return path
 
 
-def saved_models(config, folder):
-    """Two untrained models with different names."""
+def saved_models(config, folder, spacing_mm=8.0):
+    """Two untrained models with different names; the second one of this spacing."""
     described = read_config(config)
-    for name, seed in (("first", 1), ("second", 2)):
-        description = described.model_copy(update={"name": name}).description()
+    for name, seed, edge in (("first", 1, 8.0), ("second", 2, spacing_mm)):
+        preprocessing = described.preprocessing.model_copy(update={"spacing_mm": edge})
+        update = {"name": name, "preprocessing": preprocessing}
+        description = described.model_copy(update=update).description()
         save_model(folder / name, description, build_network(described, seed))
     return [str(folder / name) for name in ("first", "second")]
 
@@ -116,7 +123,7 @@ def test_models_are_compared_on_a_tree_and_its_failures(config, tmp_path, capsys
     bad = tree / "s0003" / "ct.nii.gz"
     image = nib.load(bad)
     nib.save(nib.Nifti1Image(np.abs(np.asarray(image.dataobj)), image.affine), bad)
-    models = saved_models(config, tmp_path)
+    models = saved_models(config, tmp_path, spacing_mm=7.0)
     assert run(["compare-models", *models, "--tree", str(tree), "--out", str(out), "--device", "cpu"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "repeated-measures" in shown
@@ -135,13 +142,44 @@ def test_models_are_compared_on_a_tree_and_its_failures(config, tmp_path, capsys
 
 def test_models_are_compared_on_the_scans_of_a_configuration(config, tmp_path):
     settings = comparison(saved_models(config, tmp_path), str(tmp_path), config=str(config))
-    scans, preprocessing = scans_of(settings)
-    assert [scan.scan_id for scan in scans] == ["seed 2", "seed 3"]
-    assert preprocessing.spacing_mm == 8
+    model = load_model(settings.models["first"], "cpu")
+    shown = []
+    scans = list(of_configuration(model, str(config), lambda *done: shown.append(done)))
+    assert [(scan.scan_id, scan.spacing_mm) for scan in scans] == [
+        ("seed 2", (8.0,) * 3),
+        ("seed 3", (8.0,) * 3),
+    ]
+    assert shown == [(1, 2), (2, 2)]
+    phantom = make_phantom(2, 8.0)
+    assert np.array_equal(scans[0].truth, phantom.labels)
+    assert scans[0].found.shape == phantom.labels.shape
     with pytest.raises(UsageError, match="those of thorax_phantom"):
         comparison(list(settings.models.values()), str(tmp_path), config="thorax_phantom")
     with pytest.raises(UsageError, match="one of them"):
         comparison(list(settings.models.values()), str(tmp_path), config=str(config), tree=str(tmp_path))
+
+
+def test_models_of_other_spacing_and_order_of_classes_are_scored_on_the_masks_grid(config, tmp_path):
+    """Beside a look-up of every voxel's nearest one, by hand."""
+    tree = tmp_path / "tree"
+    list(write_tree("test", tree, n=1, spacing_mm=8.0))
+    (case,) = find_cases(tree)
+    first = load_model(saved_models(config, tmp_path)[0], "cpu")
+    turned = (THORAX_CLASSES[0], *reversed(THORAX_CLASSES[1:]))
+    other = replace(first, class_names=turned, preprocessing=CTPreprocessing(6.5))
+    for model in (first, other):
+        (scored,) = of_tree(model, tree, THORAX_CLASSES, lambda *_: None, pytest.fail)
+        truth, grid = merge_labels(case, THORAX_CLASSES)
+        assert np.array_equal(scored.truth, truth)
+        assert scored.spacing_mm == grid.spacing_mm
+        scan = load_scan(case.image, model)
+        labels = predict(model, scan).labels
+        there = np.linalg.inv(scan.affine) @ grid.affine
+        for voxel in np.random.default_rng(0).integers(0, grid.shape, size=(400, 3)):
+            near = np.floor((there @ [*voxel, 1])[:3] + 0.5).astype(int)
+            inside = ((near >= 0) & (near < labels.shape)).all()
+            name = model.class_names[labels[tuple(near)] if inside else 0]
+            assert THORAX_CLASSES[scored.found[tuple(voxel)]] == name
 
 
 @pytest.mark.parametrize(

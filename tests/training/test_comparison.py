@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.stats import f, f_oneway, ttest_rel
 
@@ -13,7 +12,6 @@ from agg2exp_core.errors import UsageError
 from agg2exp_core.figures import to_png
 from agg2exp_core.figures.dice import dice_figure
 from agg2exp_core.labels import THORAX_CLASSES
-from agg2exp_core.training import Example
 from agg2exp_core.training.comparison import (
     COLUMNS,
     differences,
@@ -24,7 +22,7 @@ from agg2exp_core.training.comparison import (
     table_3,
     to_latex,
 )
-from agg2exp_core.training.evaluation import measure
+from agg2exp_core.training.evaluation import Segmented, measure
 
 
 @pytest.fixture
@@ -147,16 +145,15 @@ def test_overlap_and_surfaces_of_two_boxes():
     truth[5:15, 5:15, 5:15] = True
     found[7:15, 5:15, 5:15] = True
     found[0, 0, 0] = True
-    example = Example("s", torch.zeros(1, 20, 20, 20), torch.tensor(truth).long())
-    table = measure(
-        lambda _: found.astype(np.uint8), [example], ["background", "box", "absent"], 2.0, tolerance_mm=2.5
-    )
+    edges_mm = (2.0, 2.0, 3.0)
+    scan = Segmented("s", found.astype(np.uint8), truth.astype(np.int64), edges_mm)
+    table = measure([scan], ["background", "box", "absent"], tolerance_mm=2.5)
     box = table.set_index("class").loc["box"]
     both, either = (truth & found).sum(), (truth | found).sum()
     assert box["dice"] == pytest.approx(2 * both / (truth.sum() + found.sum()))
     assert box["iou"] == pytest.approx(both / either)
     edges = [mask & ~binary_erosion(mask) for mask in (truth, found)]
-    distances = [distance_transform_edt(~edge, sampling=2.0) for edge in edges]
+    distances = [distance_transform_edt(~edge, sampling=edges_mm) for edge in edges]
     near = (distances[1][edges[0]] <= 2.5).sum() + (distances[0][edges[1]] <= 2.5).sum()
     assert box["surface_dice"] == pytest.approx(near / (edges[0].sum() + edges[1].sum()))
     assert np.isnan(table.set_index("class").loc["absent", "dice"])
