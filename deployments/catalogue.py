@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
-from prefect.schedules import Cron
-from prefect.server.schemas.schedules import CronSchedule
-from pydantic import ValidationError
 
 from agg2exp_core.attribution import METHODS
-from agg2exp_core.errors import UsageError
 from agg2exp_core.metrics import METRICS
+from deployments.deployment import Schedule, deployed
 from flows.analyse import analyse
 from flows.batch import (
     BENCHMARK_PART,
@@ -27,6 +23,7 @@ from flows.batch import (
     explain_part,
 )
 from flows.ingest import ingest
+from flows.reduce import reduce
 from flows.retention import retention
 from tasks.analyse_settings import AnalyseSettings
 from tasks.choices import benchmark_of
@@ -43,51 +40,6 @@ POOLS: Mapping[str, str] = {
 
 QUEUES: Mapping[str, int] = {"nightly": 1, "backfill": 2}
 """Queues of each pool with their priorities: the smaller goes first."""
-
-TAG = "agg2exp"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """When new scans are explained.
-
-    Parameters
-    ----------
-    cron : str
-        Five fields, such as ``0 2 * * *``.
-    timezone : str
-        Of the hospital, such as ``Europe/Warsaw``.
-    """
-
-    cron: str
-    timezone: str
-
-
-def schedule_of(cron: str | None, timezone: str) -> Schedule | None:
-    """Return a checked schedule, or None for none.
-
-    Raises
-    ------
-    UsageError
-        If the cron expression or the time zone means nothing, or never comes.
-    """
-    if cron is None:
-        return None
-    wrong = ""
-    try:
-        asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(1))
-    except ValidationError as error:
-        wrong = error.errors()[0]["msg"]
-    except ValueError:  # the server would fail on it, and then make no runs of any schedule
-        wrong = "that is never"
-    if wrong:
-        raise UsageError(
-            "--cron",
-            got=f"{cron!r} in {timezone!r}: {wrong}",
-            allowed="five fields of cron and a time zone such as Europe/Warsaw",
-            remedy='write --cron "0 2 * * *" for every night at two',
-        )
-    return Schedule(cron, timezone)
 
 
 def catalogue(
@@ -110,53 +62,51 @@ def catalogue(
         Where the nightly batch sends results back to.
     """
     defaults: dict[str, Any] = {"scans": scans, "settings": asdict(settings)}
-    crons = [] if schedule is None else [Cron(schedule.cron, timezone=schedule.timezone)]
-    module = EntrypointType.MODULE_PATH
+    judged = asdict(benchmark_of(settings, METHODS, METRICS))
     return [
-        explain_part.to_deployment(
+        deployed(
+            explain_part,
             PART,
-            description="Explain some scans on one device; sent by the batches.",
-            work_pool_name=PARTS_POOL,
-            work_queue_name="nightly",
-            tags=[TAG],
-            entrypoint_type=module,
+            "Explain some scans on one device; sent by the batches.",
+            queue="nightly",
+            pool=PARTS_POOL,
         ),
-        explain_batch.to_deployment(
+        deployed(
+            explain_batch,
             "nightly",
-            description="Explain the scans that are new.",
+            "Explain the scans that are new.",
+            queue="nightly",
+            schedule=schedule,
+            alone=True,
             parameters=defaults | {"queue": "nightly", "results": results and asdict(results)},
-            schedules=crons,
-            concurrency_limit=1,
-            work_pool_name="cpu",
-            work_queue_name="nightly",
-            tags=[TAG],
-            entrypoint_type=module,
         ),
-        explain_batch.to_deployment(
+        deployed(
+            explain_batch,
             "backfill",
-            description="Explain scans that lie there; the nightly batch goes first.",
+            "Explain scans that lie there; the nightly batch goes first.",
+            queue="backfill",
             parameters=defaults | {"queue": "backfill"},
-            work_pool_name="cpu",
-            work_queue_name="backfill",
-            tags=[TAG],
-            entrypoint_type=module,
         ),
-        benchmark_part.to_deployment(
+        deployed(
+            benchmark_part,
             BENCHMARK_PART,
-            description="Benchmark methods on some scans on one device; sent by the batches.",
-            work_pool_name=PARTS_POOL,
-            work_queue_name="backfill",
-            tags=[TAG],
-            entrypoint_type=module,
+            "Benchmark methods on some scans on one device; sent by the batches.",
+            queue="backfill",
+            pool=PARTS_POOL,
         ),
-        benchmark_batch.to_deployment(
+        deployed(
+            benchmark_batch,
             "benchmark",
-            description="Judge attribution methods by metrics; what the store holds is kept.",
-            parameters={"scans": scans, "settings": asdict(benchmark_of(settings, METHODS, METRICS))},
-            work_pool_name="cpu",
-            work_queue_name="backfill",
-            tags=[TAG],
-            entrypoint_type=module,
+            "Judge attribution methods by metrics; what the store holds is kept.",
+            queue="backfill",
+            parameters={"scans": scans, "settings": judged},
+        ),
+        deployed(
+            reduce,
+            "reduce",
+            "Write matrices again from what is stored, with other regions for one.",
+            queue="backfill",
+            parameters={"store": settings.store, "labels": [settings.result_label]},
         ),
     ]
 
@@ -181,16 +131,14 @@ def analysed(
     wanted = AnalyseSettings(
         settings.store, settings.result_label, reference, report=report, report_url=report_url
     )
-    return analyse.to_deployment(
+    return deployed(
+        analyse,
         "analyse",
-        description="Findings of what the store holds, after each batch of explanations.",
+        "Findings of what the store holds, after each batch of explanations.",
+        queue="nightly",
+        alone=True,
         parameters={"settings": asdict(wanted)},
         triggers=[after(explain_batch.name)],
-        concurrency_limit=1,
-        work_pool_name="cpu",
-        work_queue_name="nightly",
-        tags=[TAG],
-        entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
 
@@ -214,16 +162,14 @@ def intake(settings: IngestSettings, schedule: Schedule | None) -> RunnerDeploym
     schedule : Schedule or None
         When; None for at request only.
     """
-    return ingest.to_deployment(
+    return deployed(
+        ingest,
         "ingest",
-        description="Take in new scans, de-identified and each once.",
+        "Take in new scans, de-identified and each once.",
+        queue="nightly",
+        schedule=schedule,
+        alone=True,
         parameters={"settings": asdict(settings)},
-        schedules=[] if schedule is None else [Cron(schedule.cron, timezone=schedule.timezone)],
-        concurrency_limit=1,
-        work_pool_name="cpu",
-        work_queue_name="nightly",
-        tags=[TAG],
-        entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
 
@@ -237,14 +183,12 @@ def retained(settings: RetentionSettings, schedule: Schedule | None) -> RunnerDe
     schedule : Schedule or None
         When; None for at request only.
     """
-    return retention.to_deployment(
+    return deployed(
+        retention,
         "retention",
-        description="Drop the voxels of old attributions; their matrices stay.",
+        "Drop the voxels of old attributions; their matrices stay.",
+        queue="backfill",
+        schedule=schedule,
+        alone=True,
         parameters={"settings": asdict(settings)},
-        schedules=[] if schedule is None else [Cron(schedule.cron, timezone=schedule.timezone)],
-        concurrency_limit=1,
-        work_pool_name="cpu",
-        work_queue_name="backfill",
-        tags=[TAG],
-        entrypoint_type=EntrypointType.MODULE_PATH,
     )

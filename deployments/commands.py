@@ -93,7 +93,8 @@ def deploy(
     """Bring pools, queues, deployments and schedules of a Prefect server up to date."""
     from agg2exp_core.errors import UsageError
     from deployments.applying import apply, require_server
-    from deployments.catalogue import analysed, catalogue, intake, retained, schedule_of
+    from deployments.catalogue import analysed, catalogue, intake, retained
+    from deployments.deployment import schedule_of
     from flows.checks import parse_settings
     from tasks.intake_settings import IngestSettings
     from tasks.retention_settings import RetentionSettings
@@ -135,6 +136,12 @@ def deploy(
     if keep_days is not None:
         kept = RetentionSettings(out, keep_days)
         deployments.append(retained(kept, schedule_of(retention_cron, timezone)))
+    try:
+        from deployments.training import trained
+
+        deployments += trained()
+    except UsageError as missing:
+        typer.echo(f"no deployments of training: {missing}")
     require_server()
     for what in apply(deployments):
         typer.echo(what)

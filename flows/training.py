@@ -40,30 +40,28 @@ def train(
     debug: Debug = False,
 ) -> int:
     """Train a network, or go on with a training that was interrupted."""
-    runs = runs_of(config, out, device, n_devices, weights or [], pretrained)
+    from tasks.train_settings import with_weights
+
+    settings = settings_of(config, out, device, n_devices, pretrained)
+    with_weights(settings, weights or [])
     from flows.launch import carry_out, served
 
     with served(state):
         from flows.train import train as flow
 
-        trained = carry_out(flow, runs)
+        trained = carry_out(flow, settings, weights)
     return conclude(trained)
 
 
-def runs_of(
-    config: str,
-    out: Path,
-    device: str,
-    n_devices: int,
-    weights: list[float],
-    pretrained: Path | None = None,
-) -> list[TrainSettings]:
-    """Return a training for each weight of the cross-entropy, all checked.
+def settings_of(
+    config: str, out: Path, device: str, n_devices: int, pretrained: Path | None = None
+) -> TrainSettings:
+    """Return what is trained, checked.
 
     Raises
     ------
     UsageError
-        If the configuration, a weight or the device makes no sense.
+        If the configuration or the device makes no sense.
     ModelError
         If the pretrained weights do not fit.
     """
@@ -80,23 +78,7 @@ def runs_of(
     choose_device(device)
     if n_devices < 1:
         raise UsageError("--devices", got=f"{n_devices}", allowed="1 or more", remedy="leave the default")
-    if any(weight < 0 for weight in weights):
-        raise UsageError(
-            "--cross-entropy-weight", got=f"{min(weights):g}", allowed="0 or more", remedy="try 0.5 and 1"
-        )
-    if not weights:
-        return [TrainSettings(chosen, str(out), device, n_devices)]
-    return [
-        TrainSettings(
-            chosen.model_copy(
-                update={"training": chosen.training.model_copy(update={"cross_entropy_weight": weight})}
-            ),
-            str(out if len(weights) == 1 else out / f"lambda_{weight:g}"),
-            device,
-            n_devices,
-        )
-        for weight in weights
-    ]
+    return TrainSettings(chosen, str(out), device, n_devices)
 
 
 def conclude(trained: list[Trained]) -> int:

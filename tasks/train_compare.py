@@ -35,14 +35,15 @@ class Scored:
 def score(settings: CompareSettings, name: str, ref: str) -> Scored:
     """Return the scores of a model on the scans of a comparison."""
     model = load_model(ref, settings.device)
+    class_names = settings.class_names or model.class_names
     refused: list[ScanError] = []
     with reporting(name, "scores") as show:
         if settings.tree is not None:
-            scans = of_tree(model, settings.tree, settings.class_names, show, refused.append)
+            scans = of_tree(model, settings.tree, class_names, show, refused.append)
         else:
             assert settings.config is not None
             scans = of_configuration(model, settings.config, show)
-        scores = measure(scans, settings.class_names)
+        scores = measure(scans, class_names)
     return Scored(scores.assign(model=name), refused)
 
 

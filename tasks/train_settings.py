@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from agg2exp_core.datasets import find_cases
 from agg2exp_core.errors import UsageError
@@ -34,6 +35,31 @@ class TrainSettings:
     n_devices: int = 1
 
 
+def with_weights(settings: TrainSettings, cross_entropy_weights: Sequence[float]) -> list[TrainSettings]:
+    """Return a training for each weight of the cross-entropy; of several each has a folder of its own.
+
+    Raises
+    ------
+    UsageError
+        If a weight is negative.
+    """
+    if any(weight < 0 for weight in cross_entropy_weights):
+        raise UsageError(
+            "--cross-entropy-weight",
+            got=f"{min(cross_entropy_weights):g}",
+            allowed="0 or more",
+            remedy="try 0.5 and 1",
+        )
+    runs = []
+    for weight in cross_entropy_weights:
+        told = settings.config.training.model_copy(update={"cross_entropy_weight": weight})
+        folder = Path(settings.out)
+        out = folder if len(cross_entropy_weights) == 1 else folder / f"lambda_{weight:g}"
+        config = settings.config.model_copy(update={"training": told})
+        runs.append(replace(settings, config=config, out=str(out)))
+    return runs or [settings]
+
+
 @dataclass(frozen=True)
 class CompareSettings:
     """Models and what they are scored on.
@@ -42,10 +68,11 @@ class CompareSettings:
     ----------
     models : mapping of str to str
         References for `agg2exp_core.models.load_model` by the names that tables give them.
-    class_names : tuple of str
-        The classes that they share, background first.
     out : str
         Folder of the results.
+    class_names : tuple of str, optional
+        The classes that they share, background first; of overlapping masks the later class counts. By default
+        in the order of each model.
     config : str, optional
         The configuration whose test scans are used.
     tree : str, optional
@@ -55,8 +82,8 @@ class CompareSettings:
     """
 
     models: Mapping[str, str]
-    class_names: tuple[str, ...]
     out: str
+    class_names: tuple[str, ...] | None = None
     config: str | None = None
     tree: str | None = None
     device: str = "auto"
@@ -109,7 +136,7 @@ def comparison(
                 allowed=f"those of {whose}",
                 remedy="score on the scans of a --tree, which any model preprocesses in its own way",
             )
-    return CompareSettings(named, classes, out, config, tree, device)
+    return CompareSettings(named, out, classes, config, tree, device)
 
 
 def _same_images(model: SegmentationModel, config: TrainingConfig) -> bool:

@@ -24,7 +24,8 @@ from prefect.deployments import run_deployment
 
 from agg2exp_core import open_store
 from deployments.applying import apply
-from deployments.catalogue import catalogue, schedule_of
+from deployments.catalogue import catalogue
+from deployments.deployment import schedule_of
 from flows.explain import explain
 from tasks.choices import BenchmarkSettings, benchmark_of
 from tasks.settings import ExplainSettings, ScanJob

@@ -1,7 +1,7 @@
 import pytest
 
 from agg2exp_core.errors import UsageError
-from deployments.catalogue import schedule_of
+from deployments.deployment import schedule_of
 from deployments.workers import command, places
 
 

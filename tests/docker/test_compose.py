@@ -130,7 +130,8 @@ def test_our_commands_are_understood(name):
 
 def test_the_pools_of_the_workers_and_the_method_are_known():
     from agg2exp_core.attribution import METHODS
-    from deployments.catalogue import POOLS, schedule_of
+    from deployments.catalogue import POOLS
+    from deployments.deployment import schedule_of
     from deployments.workers import places
 
     asked = [
