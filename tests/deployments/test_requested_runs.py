@@ -1,5 +1,8 @@
 """Deployments that people start from their forms: matrices again, trainings, comparisons."""
 
+import subprocess
+import sys
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -38,6 +41,16 @@ def test_every_flow_has_a_deployment_with_typed_parameters(tmp_path):
     form = there["train"].parameter_openapi_schema["definitions"]
     assert {"network", "preprocessing", "data", "training"} <= form["TrainingConfig"]["properties"].keys()
     assert form["TrainSettings"]["required"] == ["config", "out"]
+
+
+def test_without_the_extra_for_training_the_others_are_deployed(tmp_path):
+    block = "import sys; sys.modules['lightning_fabric'] = None; from flows.__main__ import main; main()"
+    model = str(write_model(tmp_path / "model"))
+    words = ["deploy", str(tmp_path), "--model", model, "--out", str(tmp_path / "store"), "--device", "cpu"]
+    done = subprocess.run([sys.executable, "-c", block, *words], capture_output=True, text=True, check=True)
+    assert "no deployments of training: training: no module lightning_fabric" in done.stdout
+    assert "deployment explain-batch/nightly" in done.stdout
+    assert "deployment train/train" not in done.stdout
 
 
 @pytest.mark.timeout(600)
