@@ -132,3 +132,10 @@ def test_the_commands_of_the_servers_are_there(image):
     for words in (["server", "start"], ["server", "services", "start"], ["server", "database", "upgrade"]):
         assert image.run("prefect", *words, "--help").returncode == 0
     assert image.run("python", "-c", "import asyncpg, prefect_redis, prefect_kubernetes").returncode == 0
+
+
+def test_what_every_flow_needs_is_there(image):
+    modules = "nnunetv2.utilities.get_network_from_plans, lightning_fabric, highdicom, altair"
+    imported = image.run("python", "-c", f"import {modules}")
+    assert imported.returncode == 0, imported.stderr
+    assert "Read-only file system" not in imported.stderr
