@@ -72,8 +72,8 @@ def scans_section(
         )
         if scores["entropy"].notna().any():
             text.append(
-                f"Of {int(scores['unsure'].sum())} scans the model is unusually unsure: the mean entropy of "
-                "their predictions, a plain sign of poor segmentations, is among the highest beside "
+                f"It is unusually unsure of {int(scores['unsure'].sum())} of {len(scores)} scans: the mean "
+                "entropy of the prediction, a plain sign of poor segmentations, is high beside "
                 f"{_reference(summary)}."
             )
         linked = scores.assign(page=[pages.get(scan, "") for scan in scores["scan"]])

@@ -97,7 +97,11 @@ def flags_section(scan_id: str, analyses: Analyses) -> Section:
         return Section("flags", "Normal or not", text=["This scan came after the last analysis."])
     score = mine.iloc[0]
     rank = int((scans["score"] > score["score"]).sum()) + 1
-    verdict = "The model handled this scan abnormally." if score["flagged"] else "This scan is not flagged."
+    verdict = (
+        "The model handled this scan abnormally."
+        if score["flagged"]
+        else "The model handled this scan as usual."
+    )
     text = [
         f"{verdict} Its score of {shown(score['score'], 'number')} is number {rank} of {len(scans)}, "
         f"the most abnormal first (p = {shown(score['p_value'], 'p')}). No ground truth is used."

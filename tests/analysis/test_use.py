@@ -104,7 +104,7 @@ def test_a_scan_of_which_the_model_is_unsure_is_raised_as_such(tmp_path, raised)
     scans = pd.read_csv(io.BytesIO(store.read_file(f"analysis/{LABEL}/scans.csv"))).set_index("scan")
     assert scans.index[scans["unsure"]].tolist() == ["s0007"]
     write_report(store, [LABEL], tmp_path / "report")
-    assert "Of 1 scans the model is unusually unsure" in (tmp_path / "report" / "index.html").read_text()
+    assert "It is unusually unsure of 1 of 12 scans" in (tmp_path / "report" / "index.html").read_text()
     for scan, is_told in (("s0007", True), ("s0008", False)):
         page = (tmp_path / "report" / LABEL / "scans" / f"{scan}.html").read_text()
         assert ("unusually unsure of this scan" in page) is is_told
