@@ -34,13 +34,7 @@ from agg2exp_core.training.views import VALIDATION, ViewBatches
 from agg2exp_core.volumes import CTPreprocessing
 from tests.training.tiny import TINY_ENCODER, textures
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -42,13 +42,7 @@ from agg2exp_core.training.sampling import Batches
 from agg2exp_core.volumes import CTPreprocessing
 from tests.training.tiny import TINY, balls
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
