@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
-from agg2exp_core.errors import StoreError
+from agg2exp_core.errors import StoreError, UsageError
 from agg2exp_core.store import open_store
 from agg2exp_core.store.s3 import S3Store
 from agg2exp_core.store.streaming import WriteQueue
@@ -47,6 +47,14 @@ def test_a_server_that_is_away_for_seconds_is_asked_again(s3_uri, monkeypatch):
     open_store(s3_uri, create=True).root.put_json("key.json", "late")
     assert open_store(s3_uri).root.get_json("key.json") == "late"
     server.stop()
+
+
+@pytest.mark.parametrize("attempts", ["", "0", "ten"])
+def test_attempts_that_are_no_number_are_refused(monkeypatch, attempts):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", attempts)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(UsageError, match=r"AWS_MAX_ATTEMPTS: .*1 or more"):
+        open_store("s3://bucket/prefix")
 
 
 @pytest.mark.parametrize(("status", "held"), [(501, "mine"), (409, "theirs"), (403, None)])
