@@ -19,7 +19,7 @@ test-services: $(READY) ## the tests that need servers or a browser, which are i
 	sh tests/services/install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m service --timeout 300
 
-test-long: $(READY) ## what needs servers for minutes: a batch among faults, S3, privacy, the UI, the scale benchmark
+test-long: $(READY) ## what takes minutes: a batch among faults, S3, privacy, the UI, a whole brain, trainings from forms
 	sh tests/services/install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long
 

@@ -22,7 +22,7 @@ from tests.flows.cohort import write_model, write_scan
 from tests.flows.conftest import prefect_server  # noqa: F401
 from tests.flows.test_train import TINY
 
-pytestmark = [pytest.mark.service, pytest.mark.usefixtures("prefect_server")]
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def of_form(name, **parameters):
@@ -30,6 +30,7 @@ def of_form(name, **parameters):
     return run_deployment(name, parameters=parameters, timeout=300, as_subflow=False)
 
 
+@pytest.mark.service
 def test_every_flow_has_a_deployment_with_typed_parameters(tmp_path):
     (tmp_path / "drop").mkdir()
     assert deploy(tmp_path, "--keep-days", "90", "--ingest-from", str(tmp_path / "drop")) == 0
@@ -43,6 +44,7 @@ def test_every_flow_has_a_deployment_with_typed_parameters(tmp_path):
     assert form["TrainSettings"]["required"] == ["config", "out"]
 
 
+@pytest.mark.service
 def test_without_the_extra_for_training_the_others_are_deployed(tmp_path):
     block = "import sys; sys.modules['lightning_fabric'] = None; from flows.__main__ import main; main()"
     model = str(write_model(tmp_path / "model"))
@@ -53,6 +55,7 @@ def test_without_the_extra_for_training_the_others_are_deployed(tmp_path):
     assert "deployment train/train" not in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_training_and_a_comparison(tmp_path):
     deploy(tmp_path)
@@ -72,6 +75,7 @@ def test_a_training_and_a_comparison(tmp_path):
     assert "lambda 0.5" in (tmp_path / "table" / "table3.md").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_matrices_again_with_a_region_more(tmp_path):
     scan = write_scan(tmp_path / "in" / "s0.nii.gz")

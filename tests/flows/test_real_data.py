@@ -14,6 +14,7 @@ from tests.flows.cohort import write_model
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_brain_with_a_real_bundle(real_data, tmp_path):
     """One window in the middle of the head; the middle of a head is half brain."""
