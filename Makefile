@@ -37,7 +37,7 @@ lint: $(READY) ## style, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench-attribution: $(READY) ## speed of the attribution engine as ratios, in about six minutes
+bench-attribution: $(READY) ## speed of the attribution engine as ratios, in about seven minutes
 	$(BIN)/python -m benchmarks.attribution
 
 bench-metrics: $(READY) ## cost of the benchmark of methods against the published procedure

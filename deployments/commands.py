@@ -138,10 +138,10 @@ def deploy(
         deployments.append(retained(kept, schedule_of(retention_cron, timezone)))
     try:
         from deployments.training import trained
-
-        deployments += trained()
     except UsageError as missing:
         typer.echo(f"no deployments of training: {missing}")
+    else:
+        deployments += trained()
     require_server()
     for what in apply(deployments):
         typer.echo(what)
