@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer, git, make and a package index. Everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALLED := .venv/.installed
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
@@ -9,11 +10,11 @@ READY := .venv/.ready
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY) ## make synthetic scans, explain them, write a report
+demo: $(INSTALLED) ## make synthetic scans, explain them, write a report
 	$(BIN)/agg2exp demo --out demo
 
 test: $(READY) lint ## the tests that need no servers, on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-services: $(READY) ## the tests that need servers or a browser, which are installed here
 	sh tests/services/install
@@ -54,9 +55,15 @@ bench-scale: $(READY) ## weak scaling of workers, and a backfill of 1,000 scans 
 clean: ## remove what make demo wrote
 	rm -rf demo
 
-$(READY): pyproject.toml constraints.txt
+# What a user needs. A torch that is in .venv already is kept: on a laptop, install a CPU build there first.
+$(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'error: $(PYTHON): older than Python 3.11; name a newer one with make PYTHON=...'; exit 1; }
-	$(PYTHON) -m venv .venv
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[report]'
+	touch $(INSTALLED)
+
+# What a developer needs beside that.
+$(READY): $(INSTALLED)
 	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,report]'
 	touch $(READY)

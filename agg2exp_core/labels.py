@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+BACKGROUND = "background"
+"""The class of what is none of the others, the first of a model's."""
+
 THORAX_CLASSES: tuple[str, ...] = (
-    "background",
+    BACKGROUND,
     "aorta",
     "lung_upper_lobe_left",
     "lung_lower_lobe_left",
@@ -36,44 +39,15 @@ GROUP_COLOURS: dict[str, str] = {
 """Colours of the paper's figures, by group."""
 
 _GROUPS: dict[str, frozenset[str]] = {
-    "pathologies": frozenset(
-        [
-            "effusion",
-            "consolidation",
-            "pneumothorax",
-            "atelectasis",
-            "tumor",
-            "tumour",
-            "lesion",
-            "nodule",
-            "cancer",
-            "metastasis",
-            "infarct",
-            "hemorrhage",
-            "haemorrhage",
-            "embolism",
-            "pathology",
-        ]
-    ),
-    "cardiovascular": frozenset(["aorta", "heart", "artery", "vein", "vena", "atrial", "brachiocephalic"]),
-    "muscles": frozenset(["autochthon", "gluteus", "iliopsoas", "muscle"]),
-    "skeleton": frozenset(
-        [
-            "rib",
-            "vertebra",
-            "vertebrae",
-            "sternum",
-            "costal",
-            "sacrum",
-            "hip",
-            "femur",
-            "humerus",
-            "scapula",
-            "clavicula",
-            "skull",
-            "bone",
-        ]
-    ),
+    group: frozenset(words.split())
+    for group, words in {
+        "pathologies": "effusion consolidation pneumothorax atelectasis tumor tumour lesion nodule cancer "
+        "metastasis infarct hemorrhage haemorrhage embolism pathology",
+        "cardiovascular": "aorta heart artery vein vena atrial brachiocephalic",
+        "muscles": "autochthon gluteus iliopsoas muscle",
+        "skeleton": "rib vertebra vertebrae sternum costal sacrum hip femur humerus scapula clavicula "
+        "skull bone",
+    }.items()
 }
 """Words by which a structure is known, the first group first: a lesion of a bone is a pathology."""
 

@@ -72,6 +72,7 @@ def _logit_planes(
             logits = model.logits(tiling.gather(planes, batch))  # [B, L, *window]
             for i, of_window in zip(batch, logits, strict=True):
                 sums.under(tiling.windows[i])[:] += of_window * blending.importance
+        # I / N: importance of each window, over the total of all windows at a voxel
         sums.values[:, : row.n_finished] /= blending.total(row.planes)[: row.n_finished]
         yield from sums.leaving(row)
 
@@ -134,6 +135,7 @@ def _read_off(model: SegmentationModel, image: torch.Tensor, window_batch: int) 
         own = logits.gather(0, index[None])[0]
         labels[planes] = index.cpu().numpy()
         own_logit[planes] = own.cpu().numpy()
+        # the softmax by its logarithm: exp(logit) overflows in 16 bits
         log_total = torch.logsumexp(logits, dim=0)
         own_probability[planes] = torch.exp(own - log_total).cpu().numpy()
         indices = labels[planes].ravel()
@@ -146,7 +148,7 @@ def _read_off(model: SegmentationModel, image: torch.Tensor, window_batch: int) 
 
 def _entropy(logits: torch.Tensor, log_total: torch.Tensor) -> FloatVolume:
     """Return the entropy of the softmax of each voxel ``[n, Y, Z]``, class by class to spare memory."""
-    entropy = log_total.clone()
+    entropy = log_total.clone()  # -sum p log p = log sum exp(z) - sum p z
     for of_class in logits:
         entropy -= torch.exp(of_class - log_total) * of_class
     return entropy.cpu().numpy()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
-from agg2exp_core.errors import ModelError, UsageError
+from agg2exp_core.errors import ModelError
+from agg2exp_core.settings import Flag, Positive, Real, Settings
 
 Shape3 = tuple[int, int, int]
 FloatVolume = NDArray[np.floating[Any]]
@@ -113,51 +115,19 @@ class Scan:
         return Grid((int(x), int(y), int(z)), self.affine)
 
 
-@dataclass(frozen=True)
-class WindowSettings:
-    """How a network is slid over a scan.
+class WindowSettings(Settings):
+    """How a network is slid over a scan."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Voxels of a window along each axis.
-    overlap : float
-        Share of a window that its neighbour covers too, in [0, 1).
-    blend : {"constant", "gaussian"}
-        Importance of a window's voxels where windows overlap.
-    sigma_scale : float
-        Standard deviation of the Gaussian as a share of the window.
-    grid : {"monai", "nnunet"}
-        Whose tiles: MONAI's have one step, and the last is moved back; nnU-Net's are spread evenly.
-
-    Raises
-    ------
-    UsageError
-        If a setting is out of range.
-    """
-
-    shape: Shape3
-    overlap: float = 0.25
-    blend: str = "constant"
-    sigma_scale: float = 0.125
-    grid: str = "monai"
-
-    def __post_init__(self) -> None:
-        if len(self.shape) != 3 or any(n < 1 for n in self.shape):
-            raise UsageError(
-                "window_shape",
-                got=f"{self.shape}",
-                allowed="three positive whole numbers",
-                remedy="give the window that the network was trained on",
-            )
-        if not 0 <= self.overlap < 1:
-            raise UsageError("overlap", got=f"{self.overlap}", allowed="0 <= overlap < 1", remedy="try 0.25")
-        if self.blend not in ("constant", "gaussian"):
-            raise UsageError(
-                "blend", got=f"{self.blend!r}", allowed="'constant' or 'gaussian'", remedy="pick one"
-            )
-        if self.grid not in ("monai", "nnunet"):
-            raise UsageError("grid", got=f"{self.grid!r}", allowed="'monai' or 'nnunet'", remedy="pick one")
+    shape: Annotated[tuple[Positive, Positive, Positive], Flag("window_shape")]
+    """Voxels of a window along each axis."""
+    overlap: Annotated[Real, Field(ge=0, lt=1)] = 0.25
+    """Share of a window that its neighbour covers too."""
+    blend: Literal["constant", "gaussian"] = "constant"
+    """Importance of a window's voxels where windows overlap."""
+    sigma_scale: Real = 0.125
+    """Standard deviation of the Gaussian as a share of the window."""
+    grid: Literal["monai", "nnunet"] = "monai"
+    """Whose tiles: MONAI's have one step, and the last is moved back; nnU-Net's are spread evenly."""
 
 
 @dataclass(frozen=True, eq=False)

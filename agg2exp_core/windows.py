@@ -103,6 +103,7 @@ class Tiling:
         """The windows by their planes, in the order in which they sweep along the first axis."""
         indices = groupby(range(len(self.windows)), key=lambda i: self.windows[i][0].start)
         groups = [(start, list(group)) for start, group in indices]
+        # a plane is finished once the next row of windows begins behind it
         stops = [start for start, _ in groups[1:]] + [self.padded_shape[0]]
         n_planes = self.settings.shape[0]
         return tuple(
@@ -120,6 +121,7 @@ class Tiling:
         if self.padded_shape == self.scan_shape:
             return volume
         margins: list[int] = []
+        # F.pad takes the last axis first
         for inner, padded in zip(reversed(self.interior), reversed(self.padded_shape), strict=True):
             margins += [inner.start, padded - inner.stop]
         return F.pad(volume, margins, value=value)
@@ -156,7 +158,7 @@ def _spread(n: int, window: int, overlap: float) -> list[slice]:
 def _nnunet_gaussian(settings: WindowSettings) -> torch.Tensor:
     """Return nnU-Net's importance ``[*window]``: a filtered impulse, nowhere zero, with peak 1."""
     axes = []
-    for n in settings.shape:
+    for n in settings.shape:  # a Gaussian is separable: one axis at a time
         impulse = np.zeros(n)
         impulse[n // 2] = 1
         axes.append(gaussian_filter1d(impulse, n * settings.sigma_scale, mode="constant"))

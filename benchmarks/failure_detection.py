@@ -12,7 +12,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,17 +23,16 @@ from rich.table import Table
 
 from agg2exp_core.analysis import DETECTORS, OutlierSettings, cohort_of, read_dice
 from agg2exp_core.analysis.agreement import MEANS, agreement, detection
-from agg2exp_core.analysis.doubt import find_unsure
-from agg2exp_core.analysis.outliers import find_outliers
+from agg2exp_core.analysis.outliers import find_outliers, find_uncertain
+from agg2exp_core.errors import ScanError
 from agg2exp_core.labels import THORAX_CLASSES, readable
 from agg2exp_core.models import load_model
 from agg2exp_core.phantom import members
+from agg2exp_core.pipeline.evidence import evidence_of
+from agg2exp_core.pipeline.settings import AnalyseSettings
 from agg2exp_core.prediction import predict
+from agg2exp_core.training import Example, evaluate, examples_of, read_config
 from agg2exp_core.training.config import TreeData
-from agg2exp_core.training.evaluation import evaluate, usable
-from agg2exp_core.training.examples import TreeExamples
-from agg2exp_core.volumes import CTPreprocessing
-from tasks.analyse_settings import AnalyseSettings, evidence_of
 
 LABEL = "smoothgrad_few"
 MODEL = "thorax_phantom"
@@ -76,7 +75,7 @@ def make(out: Path, cohort: str, n: int | None, n_samples: int) -> None:
 
 
 def _agg2exp(*words: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "flows", *words], check=False)
+    done = subprocess.run([sys.executable, "-m", "agg2exp_cli", *words], check=False)
     if done.returncode not in (0, 3):  # 3: some scans were refused, as they should be
         raise SystemExit(done.returncode)
 
@@ -86,27 +85,36 @@ def _dice(scans: Path) -> pd.DataFrame:
     model = load_model(MODEL, "cpu")
     with tempfile.TemporaryDirectory() as cache:
         data = TreeData(folder=scans, complete=False)
-        examples = TreeExamples(data, "test", CTPreprocessing(SPACING_MM), THORAX_CLASSES, Path(cache))
-        found = evaluate(
-            lambda image: predict(model, image).labels, usable(examples, lambda _: None), THORAX_CLASSES
-        )
+        config = read_config(MODEL).model_copy(update={"data": data})
+        examples = examples_of(config, "test", cache)
+        found = evaluate(lambda image: predict(model, image).labels, _usable(examples), THORAX_CLASSES)
     return found.drop(columns=THORAX_CLASSES[0])
+
+
+def _usable(examples: Sequence[Example]) -> Iterator[Example]:
+    """Yield the scans that are not refused."""
+    for number in range(len(examples)):
+        try:
+            example = examples[number]
+        except ScanError:
+            continue
+        yield example
 
 
 def signs_of(out: Path, cohort: str, seed: int = 0) -> Signs:
     """Return the scores of all detectors beside the reference, and the plain signs of the store."""
     reference = str(out / "stores" / "reference")
-    settings = AnalyseSettings(str(out / "stores" / cohort), LABEL, reference)
+    settings = AnalyseSettings(store=str(out / "stores" / cohort), label=LABEL, reference=reference)
     evidence = evidence_of(settings)
-    known = evidence_of(AnalyseSettings(reference, LABEL, reference))
+    known = evidence_of(AnalyseSettings(store=reference, label=LABEL, reference=reference))
     new, usual = cohort_of(evidence.local), cohort_of(known.local)
     values, flagged = {}, {}
     for name in DETECTORS:
-        found = find_outliers(new, usual, OutlierSettings(name, RATE, seed))
+        found = find_outliers(new, usual, OutlierSettings(detector=name, rate=RATE, seed=seed))
         values[name], flagged[name] = found["score"], found["flagged"]
     for name, sign in evidence.signs.items():
         values[name] = sign
-        flagged[name] = find_unsure(sign, known.signs[name], RATE)["unsure"]
+        flagged[name] = find_uncertain(sign, known.signs[name], RATE)["unsure"]
     dice = read_dice(out / f"dice_{cohort}.csv", THORAX_CLASSES)
     return Signs(values, flagged, dice)
 

@@ -19,14 +19,14 @@ from agg2exp_core import attribute, local_importance
 from agg2exp_core.attribution import METHODS, Execution, make_method
 from agg2exp_core.attribution.method import Geometry, Method, Passes
 from agg2exp_core.execution import Tally, counted
-from agg2exp_core.metrics import METRICS, Clean, Metric, Subject, make_metric
+from agg2exp_core.metrics import METRICS, REFERENCE_METHOD, Metric, SegmentedScan, Subject, make_metric
 from agg2exp_core.metrics.cost import a100_hours, in_procedure, our_passes, procedure_passes
 from agg2exp_core.types import Grid, Scan
 from agg2exp_core.windows import Tiling, WindowSettings
 from benchmarks.attribution.case import Case, make_case
 from benchmarks.timing import Row, Spread, once, print_table
 
-YARDSTICK = "shapley_semantic"
+REFERENCE = REFERENCE_METHOD[0]
 """With its default budget; the flow explains by a larger one besides."""
 PAPER_SCANS, PAPER_CLASSES = 32, 17
 AT_LEAST = 20
@@ -56,16 +56,16 @@ class Study:
         return make_metric(name, self.params.get(name, {}))
 
     @property
-    def clean(self) -> Clean:
+    def clean(self) -> SegmentedScan:
         """The scan, its model and its label map."""
         image = self.case.image
         x, y, z = image.shape[1:]
         scan = Scan("phantom", image, np.eye(4), Grid((x, y, z), np.eye(4)), "phantom")
-        return Clean(self.case.model, scan, self.case.prediction, 0, Execution())
+        return SegmentedScan(self.case.model, scan, self.case.prediction, 0, Execution())
 
 
 @contextmanager
-def measured(clean: Clean) -> Iterator[tuple[Tally, list[float]]]:
+def measured(clean: SegmentedScan) -> Iterator[tuple[Tally, list[float]]]:
     """Count window passes and seconds of what happens inside."""
     seconds: list[float] = []
     started = time.perf_counter()
@@ -82,7 +82,7 @@ class Found:
     matrices: dict[str, xr.Dataset] = field(default_factory=dict)
     infos: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def explain(self, clean: Clean, method: Method) -> None:
+    def explain(self, clean: SegmentedScan, method: Method) -> None:
         """Attribute all classes by a method, unless that was done."""
         if method.name in self.matrices:
             return
@@ -92,9 +92,11 @@ class Found:
         self.infos[method.name] = {item.class_name: item.info for item in items}
 
 
-def run(clean: Clean, methods: Sequence[Method], metrics: Sequence[Metric], found: Found) -> None:
+def run(clean: SegmentedScan, methods: Sequence[Method], metrics: Sequence[Metric], found: Found) -> None:
     """Attribute all classes by each method, and judge each by each metric, as the flow does."""
-    shared = {m.name: p.falls(clean, 0, p.most(17)) for m in metrics if (p := m.perturbations) is not None}
+    shared = {
+        m.name: p.output_drops(clean, 0, p.most(17)) for m in metrics if (p := m.perturbations) is not None
+    }
     for method in methods:
         found.explain(clean, method)
         attributions = found.attributions[method.name]
@@ -104,8 +106,8 @@ def run(clean: Clean, methods: Sequence[Method], metrics: Sequence[Metric], foun
             tuple(attributions),
             attributions.__getitem__,
             partial(found.matrices.__getitem__, method.name),
-            partial(found.matrices.__getitem__, YARDSTICK),
-            lambda name: found.infos[YARDSTICK][name],
+            partial(found.matrices.__getitem__, REFERENCE),
+            lambda name: found.infos[REFERENCE][name],
         )
         for metric in metrics:
             metric.scores(subject, lambda n, name=metric.name: shared[name][:n])
@@ -175,7 +177,7 @@ def paper_rows(labelled_at_mm: float) -> list[Row]:
     A window is passed backward for the classes that it holds: as many as windows of a phantom at this
     spacing do.
     """
-    tiling = Tiling(WindowSettings((96, 96, 96), 0.25), (300, 300, 300))
+    tiling = Tiling(WindowSettings(shape=(96, 96, 96), overlap=0.25), (300, 300, 300))
     geometry = Geometry(tiling, 1, PAPER_CLASSES, PAPER_CLASSES)
     methods, metrics = in_procedure(list(map(make_method, METHODS)), list(map(make_metric, METRICS)))
     phantom = make_case(spacing_mm=labelled_at_mm, window_side=round(96 * 1.5 / labelled_at_mm))

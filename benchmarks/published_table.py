@@ -18,9 +18,9 @@ from rich.table import Table
 from agg2exp_core.analysis import DEFAULT_DETECTOR, OutlierSettings, cohort_of, read_published
 from agg2exp_core.analysis.agreement import MEANS, agreement
 from agg2exp_core.analysis.clusters import cluster_classes
-from agg2exp_core.analysis.context import BACKGROUND, context
+from agg2exp_core.analysis.context import context
 from agg2exp_core.analysis.outliers import score_left_out
-from agg2exp_core.labels import readable
+from agg2exp_core.labels import BACKGROUND, readable
 
 PAPERS = "isolation_forest"
 N_NEIGHBOURS = 3
@@ -55,7 +55,7 @@ def agreement_table(local: xr.Dataset, seed: int = 0) -> pd.DataFrame:
     """Return Spearman's correlation of score and Dice by class for two detectors, as of Table 2."""
     cohort, parts = cohort_of(local), {}
     for name in (DEFAULT_DETECTOR, PAPERS):
-        scores = score_left_out(cohort, OutlierSettings(name, seed=seed))["score"]
+        scores = score_left_out(cohort, OutlierSettings(detector=name, seed=seed))["score"]
         parts[name] = agreement(scores, local["dice"]).set_index("class").drop(columns="n")
     ours, theirs = parts[DEFAULT_DETECTOR], parts[PAPERS]
     order = [*theirs.drop(index=MEANS).sort_values("p_value").index, MEANS]

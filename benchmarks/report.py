@@ -16,15 +16,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from agg2exp.tasks.analyse import find
 from agg2exp_core.analysis.published import read_published
 from agg2exp_core.importance import global_importance
 from agg2exp_core.labels import THORAX_CLASSES
 from agg2exp_core.phantom import make_phantom
+from agg2exp_core.pipeline.settings import AnalyseSettings
+from agg2exp_core.report.cohort_page import write_report
 from agg2exp_core.store import ScanStore, Store, open_store
 from agg2exp_core.types import Prediction, Scan
-from tasks.analyse import find
-from tasks.analyse_settings import AnalyseSettings
-from tasks.reporting import write_report
 
 LABEL = "smoothgrad"
 CHROMIUM = Path("/usr/bin/chromium")

@@ -20,11 +20,11 @@ from obstore.store import S3Store as ObstoreS3
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore, ObjectStore
 
-from agg2exp_core.store.half import UNIT_PLANES
-from agg2exp_core.store.nodes import create_array
+from agg2exp_core.store.nodes import UNIT_PLANES
 from agg2exp_core.store.root import locate
-from benchmarks.radosgw import Radosgw, radosgw
+from agg2exp_core.store.writer import create_array
 from benchmarks.timing import Row, Spread, alternate, print_table, ratio
+from tests.services.radosgw import Radosgw, radosgw
 
 SIDE = 300
 """Voxels along each axis."""

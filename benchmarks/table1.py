@@ -25,7 +25,7 @@ from agg2exp_core.phantom import make_phantom
 SHIPPED = Path(__file__).parents[1] / "agg2exp_core" / "data" / "thorax_phantom"
 N_PHANTOMS, FIRST_SEED, SPACING_MM = 8, 7000, 4.0
 PHANTOM_CROP, PHANTOM_WINDOW = (40, 40, 16), (24, 24, 16)
-"""Voxels; few enough classes meet a window for the yardstick to be exact."""
+"""Voxels; few enough classes meet a window for the reference method to be exact."""
 BRAIN_CROP = (80, 80, 48)
 
 
@@ -100,7 +100,7 @@ def run(case: Case, store: Path) -> None:
     words += ["--set-metric", "sensitivity.n_perturbations=1"]
     words += [word for item in case.methods.items() for word in ("--set-method", "{}={}".format(*item))]
     words += [word for item in case.metrics.items() for word in ("--set-metric", "{}={}".format(*item))]
-    subprocess.run([sys.executable, "-m", "flows", *words], check=True)
+    subprocess.run([sys.executable, "-m", "agg2exp_cli", *words], check=True)
 
 
 def main() -> None:

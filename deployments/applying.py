@@ -14,12 +14,12 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.workers.process import ProcessWorker
 
+from agg2exp.deployments.automations import apply_automation, automations
+from agg2exp.deployments.catalogue import POOLS, QUEUES
 from agg2exp_core.errors import UsageError
-from deployments.automations import apply_automation, automations
-from deployments.catalogue import POOLS, QUEUES
 
 RUN = "python -m prefect.engine"
-"""What a worker starts for a run; `deployments.workers` sees to it that this python is its own."""
+"""What a worker starts for a run; `agg2exp.deployments.workers` sees to it that this python is its own."""
 
 
 def require_server() -> None:

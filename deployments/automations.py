@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import cast
 
 from prefect.automations import Automation
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from flows.batch import benchmark_batch, explain_batch
+from agg2exp.flows.batch import benchmark_batch, explain_batch
 
 HEARTBEAT_S = 30
 """Between two signs of life of a run: the shortest that Prefect takes."""
@@ -111,9 +112,9 @@ def _crashed(message: str) -> ChangeFlowRunState:
 def apply_automation(wanted: Automation) -> None:
     """Create an automation, or bring the one of its name up to date."""
     try:
-        there = Automation.read(name=wanted.name)
+        known = cast(Automation, Automation.read(name=wanted.name))
     except ValueError:
         wanted.create()
         return
-    there.description, there.trigger, there.actions = wanted.description, wanted.trigger, wanted.actions
-    there.update()
+    known.description, known.trigger, known.actions = wanted.description, wanted.trigger, wanted.actions
+    known.update()

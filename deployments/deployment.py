@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from prefect import Flow
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
 from prefect.server.schemas.schedules import CronSchedule
+from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from agg2exp_core.errors import UsageError
@@ -88,7 +89,7 @@ def deployed(
     **options
         More of `Flow.to_deployment`.
     """
-    return flow.to_deployment(
+    made = flow.to_deployment(
         name,
         description=description,
         schedules=[] if schedule is None else [Cron(schedule.cron, timezone=schedule.timezone)],
@@ -99,3 +100,4 @@ def deployed(
         entrypoint_type=EntrypointType.MODULE_PATH,
         **options,
     )
+    return cast(RunnerDeployment, made)  # a coroutine inside an event loop alone

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from prefect.deployments.runner import RunnerDeployment
 
+from agg2exp.deployments.deployment import deployed
+from agg2exp.flows.batch import PARTS_POOL
+from agg2exp.flows.train import compare_models, pretrain, train
 from agg2exp_core.training import read_config, read_pretraining_config
-from deployments.deployment import deployed
-from flows.batch import PARTS_POOL
-from flows.compare_models import compare_models
-from flows.pretrain import pretrain
-from flows.train import train
 
 NETWORK, ENCODER = "swin_unetr_v2", "swin_encoder"
 """Configurations that the forms show; a run names its folder, and changes what it wants."""

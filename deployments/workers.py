@@ -16,9 +16,9 @@ from types import FrameType
 
 import torch
 
+from agg2exp.deployments.automations import HEARTBEAT_S
+from agg2exp.deployments.catalogue import POOLS, QUEUES
 from agg2exp_core.errors import UsageError
-from deployments.automations import HEARTBEAT_S
-from deployments.catalogue import POOLS, QUEUES
 
 STOP_S = 30.0
 """Given to a worker to end its run before both are killed."""
@@ -31,6 +31,7 @@ N_RETRIES = 6
 N_S3_ATTEMPTS = 12
 """Of a question to an S3 server that is away: over a minute, before a task or a run fails."""
 _POLL_S = 0.5
+_GONE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,9 @@ def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:
             worker.wait(max(deadline - time.monotonic(), 0.1))
         _signal_group(worker, signal.SIGKILL)
         worker.wait()
+    deadline = time.monotonic() + _GONE_S
+    while any(_signal_group(worker, 0) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.01)  # a killed run is gone a moment after its worker
 
 
 @contextmanager

@@ -1,60 +1,6 @@
-"""Entry point: one line for whatever a user can mend, and an exit code for scripts."""
+"""`python -m flows`, in a checkout: the command line."""
 
-from __future__ import annotations
-
-import logging
-import os
-import sys
-from functools import cache
-from importlib.metadata import entry_points
-from pathlib import Path
-
-import typer
-
-from flows.exit_codes import DONE, INTERRUPTED, NOTHING, WRONG_USE
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code; a user's own method may lie where it is run."""
-    sys.path.append(str(Path.cwd()))
-    logging.getLogger("websockets").setLevel(logging.INFO)  # below it, the login at the API is logged
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
-
-
-def run(arguments: list[str]) -> int:
-    """Run the command line and return its exit code."""
-    from agg2exp_core.errors import Agg2ExpError
-    from flows.cli import app
-
-    try:
-        _join_commands(app)
-        code = app(args=arguments or ["--help"], prog_name="agg2exp", standalone_mode=False)
-    except typer.TyperException as error:
-        return _fail(" ".join(error.format_message().split()))
-    except Agg2ExpError as error:
-        if "--debug" in arguments:
-            raise
-        return _fail(str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted: finished work is kept; run the same command again to go on")
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOTHING
-    return int(code or DONE)
-
-
-@cache
-def _join_commands(app: typer.Typer) -> None:
-    """Add the commands that installed packages offer: those of `deployments`, for one."""
-    for offered in entry_points(group="agg2exp.commands"):
-        offered.load()(app)
-
-
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return WRONG_USE
-
+from agg2exp_cli.__main__ import main
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect.events import emit_event
 
-from agg2exp_core.store import Failure, Store
+from agg2exp_core.pipeline.outcomes import Alert
 
 SCAN_FAILED = "agg2exp.scan.failed"
 """A scan could not be explained, or not be taken in; it is tried again."""
@@ -12,29 +12,13 @@ SCAN_QUARANTINED = "agg2exp.scan.quarantined"
 """A scan cannot be used as it is."""
 
 
-def alert(event: str, scan: str, stage: str, reason: str) -> None:
-    """Emit an event of a scan, with its reason.
-
-    Parameters
-    ----------
-    event : {"agg2exp.scan.failed", "agg2exp.scan.quarantined"}
-        What happened.
-    scan : str
-        Its id, or where it has none the keyed hash of its content.
-    stage : str
-        Where it happened.
-    reason : str
-        Why, in one sentence that names nobody.
-    """
+def alert(told: Alert) -> None:
+    """Emit the event of a scan that failed, or cannot be used, with its reason."""
     emit_event(
-        event,
-        resource={"prefect.resource.id": f"agg2exp.scan.{scan}", "prefect.resource.name": scan},
-        payload={"scan": scan, "stage": stage, "reason": reason},
+        SCAN_QUARANTINED if told.is_quarantined else SCAN_FAILED,
+        resource={
+            "prefect.resource.id": f"agg2exp.scan.{told.scan_id}",
+            "prefect.resource.name": told.scan_id,
+        },
+        payload={"scan": told.scan_id, "stage": told.stage, "reason": told.reason},
     )
-
-
-def record_failure(store: Store, scan_id: str, stage: str, reason: str, event: str = SCAN_FAILED) -> None:
-    """Record why a scan failed; what is recorded already is told once."""
-    if store.failure(scan_id) != Failure(stage, reason):
-        store.record_failure(scan_id, stage, reason)
-        alert(event, scan_id, stage, reason)

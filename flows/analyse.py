@@ -6,10 +6,8 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from tasks.analyse import announce, find
-from tasks.analyse_settings import AnalyseSettings
-from tasks.illustrate import illustrate
-from tasks.report_link import link_report
+from agg2exp.tasks.analyse import announce, find, illustrate, link_report
+from agg2exp_core.pipeline.settings import AnalyseSettings
 
 
 @flow(name="analyse", flow_run_name="analyse {settings.label}", persist_result=False)

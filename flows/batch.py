@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from agg2exp.flows.alerts import alert
+from agg2exp.flows.benchmark import benchmark_each
+from agg2exp.flows.explain import explain_each
+from agg2exp.flows.fan_out import fan_out, reported
+from agg2exp.flows.pacs_export import return_results
+from agg2exp.flows.partition import by_class, by_scan, merged, n_online
+from agg2exp.tasks.benchmark import tabulate
+from agg2exp.tasks.explain import reduce_cohort, reduce_scan
+from agg2exp.tasks.publish import publish
+from agg2exp_core.export.pacs import ReturnSettings
+from agg2exp_core.pipeline.benchmark import register_all
+from agg2exp_core.pipeline.benchmark_settings import BenchmarkSettings
+from agg2exp_core.pipeline.cache import store_of
+from agg2exp_core.pipeline.outcomes import (
+    Alert,
+    RunSummary,
+    ScanJob,
+    ScanOutcome,
+    record_failure,
+    record_rejected,
+)
+from agg2exp_core.pipeline.plan import claim_store, plan_scans
+from agg2exp_core.pipeline.settings import ExplainSettings
 from agg2exp_core.store import Store
-from flows.alerts import record_failure
-from flows.benchmark import benchmark_each, register_all
-from flows.checks import claim_store, plan
-from flows.explain import explain_each, record_rejected
-from flows.fan_out import fan_out, reported
-from flows.parts import by_class, by_scan, merged, n_online
-from flows.returning import return_results
-from tasks.choices import BenchmarkSettings
-from tasks.cohort import reduce_cohort
-from tasks.importance import reduce_scan
-from tasks.publish import publish
-from tasks.resources import store_of
-from tasks.returning import ReturnSettings
-from tasks.settings import ExplainSettings, RunSummary, ScanJob, ScanOutcome
-from tasks.tabulate import tabulate
 
 PARTS_POOL = "gpu"
 """The pool whose workers take the parts."""
@@ -70,11 +77,11 @@ def explain_batch(
     results : ReturnSettings, optional
         Where results go back to.
     """
-    checked = plan(scans, None, settings)
+    checked = plan_scans(scans, None, settings)
     claim_store(checked)
     store = store_of(settings.store)
-    outcomes = record_rejected(store, checked.rejected)
-    parts = by_scan(checked.jobs, scans_per_run, asdict(settings))
+    outcomes = record_rejected(store, checked.rejected, alert)
+    parts = by_scan(checked.jobs, scans_per_run, settings.model_dump(mode="json"))
     with get_client(sync_client=True) as client:
         n_workers = n_online(client, PARTS_POOL)
     if len(parts) < n_workers:
@@ -118,23 +125,23 @@ def benchmark_batch(
     queue : str
         Work queue of the pool, which decides who goes first.
     """
-    first = settings.methods[0]
-    checked = plan(scans, None, first)
+    checked = plan_scans(scans, None, settings.judged[0])
     claim_store(checked)
-    store = store_of(first.store)
+    store = store_of(settings.store)
     register_all(store, settings)
-    outcomes = record_rejected(store, checked.rejected)
-    outcomes += fan_out(BENCHMARK_PART, by_scan(checked.jobs, scans_per_run, asdict(settings)), queue)
+    outcomes = record_rejected(store, checked.rejected, alert)
+    parts = by_scan(checked.jobs, scans_per_run, settings.model_dump(mode="json"))
+    outcomes += fan_out(BENCHMARK_PART, parts, queue)
     _record(store, outcomes, "benchmark")
-    tabulate(first.store)
-    return _ended(RunSummary(first.store, "benchmark", outcomes, n_cohort=0), "benchmarked")
+    tabulate(settings.store)
+    return _ended(RunSummary(settings.store, "benchmark", outcomes, n_cohort=0), "benchmarked")
 
 
 def _record(store: Store, outcomes: Sequence[ScanOutcome], stage: str) -> None:
     """Record what no run could: those of lost runs, and a scan of which one part of several failed."""
     for outcome in outcomes:
         if outcome.status in ("lost", "failed"):
-            record_failure(store, outcome.scan_id, stage, outcome.reason)
+            record_failure(store, Alert(outcome.scan_id, stage, outcome.reason), alert)
 
 
 def _ended(summary: RunSummary, done: str) -> State[None]:

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import httpx
@@ -20,8 +20,8 @@ from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.parts import Part
-from tasks.settings import ScanOutcome
+from agg2exp.flows.partition import Part
+from agg2exp_core.pipeline.outcomes import ScanOutcome
 
 POLL_S = 2.0
 """Between two questions to the server about the runs that are under way."""
@@ -75,7 +75,7 @@ def fan_out(deployment: str, parts: Sequence[Part], queue: str) -> list[ScanOutc
             ended = [run for run in _read(client, sorted(under_way)) if run.state and run.state.is_final()]
             for run in ended:
                 n, n_tries = under_way.pop(run.id)
-                if run.state.is_crashed() and n_tries < MOST_TRIES:
+                if run.state is not None and run.state.is_crashed() and n_tries < MOST_TRIES:
                     log.warning("run %s crashed; its scans are sent again", run.name)
                     under_way[_submit(deployment, parts[n], queue)] = n, n_tries + 1
                 else:
@@ -97,13 +97,16 @@ def _submit(deployment: str, part: Part, queue: str) -> UUID:
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
 
     def send(n: int) -> FlowRun:
-        return run_deployment(
-            f"{deployment}/{deployment}",
-            parameters=parameters,
-            work_queue_name=queue,
-            timeout=0,
-            tags=[job.scan_id for job in part.scans][:8],
-            idempotency_key=f"{flow_run.id}-{digest}-{n}",
+        return cast(
+            FlowRun,
+            run_deployment(
+                f"{deployment}/{deployment}",
+                parameters=parameters,
+                work_queue_name=queue,
+                timeout=0,
+                tags=[job.scan_id for job in part.scans][:8],
+                idempotency_key=f"{flow_run.id}-{digest}-{n}",
+            ),
         )
 
     for n in itertools.count():

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
+from agg2exp.flows.alerts import alert
+from agg2exp.tasks.intake import find_arrivals, identity_key, report_intake, take_in
 from agg2exp_core.errors import UsageError
-from agg2exp_core.intake import Entry
-from agg2exp_core.intake.ledger import ACCEPTED, FAILED, KNOWN, NO_IMAGE, NOT_WANTED, QUARANTINED
-from flows.alerts import SCAN_FAILED, SCAN_QUARANTINED, alert
-from tasks.intake import find_arrivals, report_intake, take_in
-from tasks.intake_settings import IngestSettings, IngestSummary, intake_of
+from agg2exp_core.intake.ledger import (
+    ACCEPTED,
+    FAILED,
+    KNOWN,
+    NO_IMAGE,
+    NOT_WANTED,
+    QUARANTINED,
+    ImportRecord,
+)
+from agg2exp_core.intake.settings import IngestSettings, IngestSummary, importer_of
+from agg2exp_core.pipeline.outcomes import Alert
 
 
 @flow(name="ingest", flow_run_name="ingest", persist_result=False)
@@ -31,11 +41,11 @@ def ingest(settings: IngestSettings) -> IngestSummary:
     IngestSummary
         How each series and file fared.
     """
-    intake_of(settings)
+    importer_of(settings, identity_key())
     if settings.explain_with is not None:
         _require_deployment(settings.explain_with)
     log = get_run_logger()
-    entries: list[Entry] = []
+    entries: list[ImportRecord] = []
     for arrival in find_arrivals(settings):
         entries += take_in(settings, arrival)
     summary = IngestSummary(settings.into, entries)
@@ -46,11 +56,14 @@ def ingest(settings: IngestSettings) -> IngestSummary:
         report_intake(entries)
     for entry in entries:
         if entry.is_bad:
-            event = SCAN_QUARANTINED if entry.status == QUARANTINED else SCAN_FAILED
-            alert(event, entry.content[:12] or "unknown", "ingest", entry.reason)
+            content = entry.content[:12] or "unknown"
+            alert(Alert(content, "ingest", entry.reason, is_quarantined=entry.status == QUARANTINED))
     if settings.explain_with is not None and counts[ACCEPTED]:
         scans = [str(Path(settings.into).resolve())]
-        run = run_deployment(settings.explain_with, parameters={"scans": scans}, timeout=0, as_subflow=False)
+        run = cast(
+            FlowRun,
+            run_deployment(settings.explain_with, parameters={"scans": scans}, timeout=0, as_subflow=False),
+        )
         log.info("handed over to %s as %s", settings.explain_with, run.name)
     return summary
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from prefect import flow, get_run_logger
 
-from tasks.resources import store_of
-from tasks.retention import drop_old, report_retention
-from tasks.retention_settings import RetentionSettings, RetentionSummary, ScanRetention
-from tasks.settings import reason_of
+from agg2exp.tasks.retention import drop_old, report_retention
+from agg2exp_core.pipeline.retention import RetentionSummary, retain
+from agg2exp_core.pipeline.settings import RetentionSettings
 
 
 @flow(name="retention", flow_run_name="retention")
@@ -24,13 +23,7 @@ def retention(settings: RetentionSettings) -> RetentionSummary:
     RetentionSummary
         How each scan fared, and the bytes that are free.
     """
-    scans = []
-    for scan_id in store_of(settings.store).scans():
-        outcome = drop_old(settings, scan_id, return_state=True).result(raise_on_failure=False)
-        if not isinstance(outcome, ScanRetention):
-            outcome = ScanRetention(scan_id, "failed", reason=reason_of(outcome, scan_id, settings.store))
-        scans.append(outcome)
-    summary = RetentionSummary(settings, scans)
+    summary = retain(settings, drop_old)
     get_run_logger().info(summary.said)
     report_retention(summary)
     return summary

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, cast
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from agg2exp_core.intake import Arrival, Entry, settled, take_arrival
-from tasks.intake_settings import IngestSettings, intake_of, source_of
-from tasks.settings import artifact_key
+from agg2exp.tasks.artifacts import artifact_key
+from agg2exp_core.dicom import IdentityKey
+from agg2exp_core.dicom.pseudonyms import KEY_VARIABLE
+from agg2exp_core.intake.ledger import ImportRecord
+from agg2exp_core.intake.polling import SourceUnit, import_unit, settled_units
+from agg2exp_core.intake.settings import IngestSettings, importer_of, source_of
+
+SECRET_BLOCK = "agg2exp-identity-key"
+"""Name of the Secret block that holds the key where the environment does not."""
 
 _UNSEEN: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE}
 """Arguments and results stay in this process: they hold names of files."""
 
 
 @task(name="look for arrivals", **_UNSEEN)
-def find_arrivals(settings: IngestSettings) -> list[Arrival]:
+def find_arrivals(settings: IngestSettings) -> list[SourceUnit]:
     """Return what is new in the source and has settled."""
-    return settled(source_of(settings), intake_of(settings), settings.settle_s)
+    return settled_units(source_of(settings), importer_of(settings, identity_key()), settings.settle_s)
 
 
 @task(name="take in", task_run_name="take in {arrival.token:.8}", **_UNSEEN)
-def take_in(settings: IngestSettings, arrival: Arrival) -> list[Entry]:
+def take_in(settings: IngestSettings, arrival: SourceUnit) -> list[ImportRecord]:
     """Take in the scans of one arrival; what is bad is in the ledger, with its reason."""
-    return take_arrival(source_of(settings), intake_of(settings), arrival)
+    return import_unit(source_of(settings), importer_of(settings, identity_key()), arrival)
 
 
 @task(name="report intake", **_UNSEEN)
-def report_intake(entries: list[Entry]) -> None:
+def report_intake(entries: list[ImportRecord]) -> None:
     """Show how each series fared in the UI."""
     create_table_artifact(
         key=artifact_key("intake"),
@@ -39,3 +46,26 @@ def report_intake(entries: list[Entry]) -> None:
             for e in entries
         ],
     )
+
+
+def identity_key() -> IdentityKey:
+    """Return the hospital's key: from the environment, else from a Secret block of the Prefect server.
+
+    Raises
+    ------
+    UsageError
+        If neither holds one.
+    """
+    secret = os.environ.get(KEY_VARIABLE, "")
+    if not secret and os.environ.get("PREFECT_API_URL"):
+        secret = _secret_block()
+    return IdentityKey(secret)
+
+
+def _secret_block() -> str:
+    from prefect.blocks.system import Secret
+
+    try:
+        return str(cast("Secret[str]", Secret.load(SECRET_BLOCK)).get())
+    except ValueError:  # there is no such block
+        return ""

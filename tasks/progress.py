@@ -10,7 +10,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from tasks.settings import artifact_key
+from agg2exp.tasks.artifacts import artifact_key
 
 _SECONDS_BETWEEN_UPDATES = 2.0
 

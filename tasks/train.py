@@ -1,45 +1,52 @@
-"""Train one network; its curves are artifacts."""
+"""Trainings and comparisons of models as tasks: named, tried again, with curves and tables in the UI."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
 from pathlib import Path
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from agg2exp_core.training import examples_of, train
-from tasks.curves import show_curves
-from tasks.progress import reporting
-from tasks.retrying import RETRYING
-from tasks.train_settings import TrainSettings
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training: its folder, its best validation Dice, and the updates until then."""
-
-    out: str
-    dice: float
-    step: int
+from agg2exp.tasks.artifacts import artifact_key
+from agg2exp.tasks.progress import reporting
+from agg2exp.tasks.retrying import RETRYING
+from agg2exp_core.training import comparison, scoring
+from agg2exp_core.training.fitting import TrainingResult, fit_network
+from agg2exp_core.training.settings import CompareSettings, PretrainSettings, TrainSettings
 
 
 @task(name="fit", task_run_name="fit {settings.config.name}", **RETRYING)
-def fit(settings: TrainSettings) -> Trained:
+def fit(settings: TrainSettings | PretrainSettings) -> TrainingResult:
     """Train, or go on with what was interrupted; show the curves in the UI."""
-    config, out = settings.config, Path(settings.out)
-    n_steps = config.training.n_steps
-    with reporting(config.name, "training") as report:
-        on_step = (lambda step, loss: report(step, n_steps)) if settings.n_devices == 1 else None
-        rows = train(
-            config,
-            examples_of(config, "training", out / "cache"),
-            examples_of(config, "validation", out / "cache"),
-            out,
-            device=settings.device,
-            n_devices=settings.n_devices,
-            on_step=on_step,
-        )
-    best = max(rows, key=lambda row: row["dice"])
-    outcome = f"Best mean Dice on validation {best['dice']:.3f} after {best['step']} updates."
-    show_curves(config.name, rows, out, outcome)
-    return Trained(settings.out, best["dice"], int(best["step"]))
+    name, n_steps = settings.config.name, settings.config.training.n_steps
+    with reporting(name, "training") as progress:
+        result = fit_network(settings, lambda step, loss: progress(step, n_steps))
+    create_table_artifact(
+        key=artifact_key("curves", name), table=result.rows, description=f"Curves of {name}"
+    )
+    picture = base64.b64encode((Path(settings.out) / "curves.png").read_bytes()).decode()
+    create_markdown_artifact(
+        key=artifact_key("training", name),
+        markdown=f"# {name}\n\n{result.summary}\n\n![curves](data:image/png;base64,{picture})",
+    )
+    return result
+
+
+@task(name="score", task_run_name="score {name}", **RETRYING)
+def score_model(settings: CompareSettings, name: str, ref: str) -> scoring.ModelScores:
+    """Return the scores of a model on the scans of a comparison."""
+    with reporting(name, "scores") as progress:
+        return scoring.score_model(settings, name, ref, progress)
+
+
+@task(name="tabulate models", **RETRYING)
+def tabulate_scores(settings: CompareSettings, scored: list[scoring.ModelScores]) -> str:
+    """Write the tables, tests and figure of the scores; return the tables as Markdown, and show them."""
+    compared = comparison.tabulate_scores(settings, scored)
+    table = compared.table.round(4).reset_index()
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    create_table_artifact(key=artifact_key("table-3"), table=rows, description="Mean Dice of the models")
+    text = f"# Comparison of models\n\n{compared.markdown}"
+    create_markdown_artifact(key=artifact_key("models"), markdown=text)
+    return compared.markdown

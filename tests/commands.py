@@ -28,11 +28,10 @@ def command_names() -> set[str]:
 
 
 def _commands() -> dict[str, Any]:
-    from flows.__main__ import _join_commands
-    from flows.cli import app
+    from agg2exp_cli.app import app
 
-    _join_commands(app)
-    return typer.main.get_group(app).commands
+    group = typer.main.get_group(app)
+    return {name: group.get_command(None, name) for name in group.list_commands(None)}
 
 
 def parsed_by_prefect(words: list[str]) -> str:

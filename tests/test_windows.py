@@ -27,7 +27,7 @@ sides = st.integers(1, 23)
     grid=st.sampled_from(["monai", "nnunet"]),
 )
 def test_weights_of_all_windows_sum_to_one_on_every_voxel(shape, window, overlap, blend, grid):
-    tiling = Tiling(WindowSettings(window, overlap, blend, grid=grid), shape)
+    tiling = Tiling(WindowSettings(shape=window, overlap=overlap, blend=blend, grid=grid), shape)
     blending = tiling.blending(torch.device("cpu"), torch.float64)
     total = torch.zeros(tiling.padded_shape, dtype=torch.float64)
     for w in tiling.windows:
@@ -53,7 +53,7 @@ def test_logits_equal_monai(blend, overlap, shape):
 @pytest.mark.parametrize("overlap", [0, 0.3, 0.5, 0.7])
 @pytest.mark.parametrize("shape", [(8, 8, 8), (13, 9, 21), (5, 17, 8), (32, 20, 33)])
 def test_the_other_grid_is_that_of_nnunet(overlap, shape):
-    tiling = Tiling(WindowSettings((8, 6, 7), overlap, "gaussian", grid="nnunet"), shape)
+    tiling = Tiling(WindowSettings(shape=(8, 6, 7), overlap=overlap, blend="gaussian", grid="nnunet"), shape)
     starts = compute_steps_for_sliding_window(tiling.padded_shape, (8, 6, 7), 1 - overlap)
     expected = [
         tuple(slice(start, start + n) for start, n in zip(place, (8, 6, 7), strict=True))

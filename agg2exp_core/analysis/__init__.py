@@ -1,4 +1,4 @@
-"""Findings from matrices: outliers and why, agreement with quality, groups, cohorts, drift, clusters, words.
+"""Findings from matrices: outliers and why, agreement with quality, groups, cohorts, drift, clusters, terms.
 
 Every row of a matrix is a composition: `cohort_of` makes it so, and what compares rows does so by ratios of
 shares. Nothing depends on the order of the scans; what is random takes a seed. Tables are pandas, matrices

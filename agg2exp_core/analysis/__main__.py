@@ -45,7 +45,7 @@ def compare_detectors(local: xr.Dataset, seed: int = 0) -> pd.DataFrame:
 def _rows(local: xr.Dataset, seed: int) -> Iterator[dict[str, object]]:
     cohort = cohort_of(local)
     for name in DETECTORS:
-        scores = score_left_out(cohort, OutlierSettings(name, seed=seed))["score"]
+        scores = score_left_out(cohort, OutlierSettings(detector=name, seed=seed))["score"]
         table = agreement(scores, local["dice"]).set_index("class")
         classes = table.drop(index=MEANS)
         found = detection({name: scores}, local["dice"]).set_index("unit").loc["scan"]

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from agg2exp_core.analysis.statistics import adjusted
-from agg2exp_core.errors import UsageError
+from agg2exp_core.analysis.statistics import adjusted, no_common_scan
 
-LEAST_SCANS = 5
+LEAST_SCORED = 5
 """Scans with both numbers, for a correlation to be given."""
 MEANS = "mean over classes"
 """Row of the scan's means."""
@@ -34,7 +33,7 @@ def agreement(score: xr.DataArray, dice: xr.DataArray) -> pd.DataFrame:
     DataFrame
         A row per class, and last `MEANS` (where a class that was not found has a Dice of 0 and no score):
         `class`, `n`, `spearman`, `p_value`, `p_adjusted` (Benjamini and Hochberg over the classes), sorted by
-        p-value. NaN with fewer than `LEAST_SCANS` scans, or where one of the two does not vary.
+        p-value. NaN with fewer than `LEAST_SCORED` scans, or where one of the two does not vary.
 
     Raises
     ------
@@ -116,12 +115,7 @@ def unusual_volume(volume: xr.DataArray, reference: xr.DataArray) -> xr.DataArra
 def _common(first: xr.DataArray, second: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     first, second = xr.align(first, second, join="inner")
     if not first.size:
-        raise UsageError(
-            "--dice",
-            got="no scan and class in common with the scored ones",
-            allowed="Dice of scans of the store, under their ids and class names",
-            remedy="compare the ids with those of `agg2exp export`",
-        )
+        raise no_common_scan("--dice", "Dice of scans of the store, under their ids and class names")
     order = ("scan", "target")
     return first.transpose(*order).sortby("scan"), second.transpose(*order).sortby("scan")
 
@@ -129,7 +123,7 @@ def _common(first: xr.DataArray, second: xr.DataArray) -> tuple[xr.DataArray, xr
 def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> dict[str, float]:
     both = np.isfinite(x) & np.isfinite(y)
     x, y, n = x[both], y[both], int(both.sum())
-    if n < LEAST_SCANS or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if n < LEAST_SCORED or np.ptp(x) == 0 or np.ptp(y) == 0:
         return {"n": n, "spearman": np.nan, "p_value": np.nan}
     found = spearmanr(x, y)
     return {"n": n, "spearman": float(found.statistic), "p_value": float(found.pvalue)}
@@ -143,6 +137,7 @@ def _detecting(x: NDArray[np.float64], y: NDArray[np.float64], threshold: float 
     limit = float(np.quantile(y, 0.2)) if threshold is None else threshold
     poor = y <= limit if threshold is None else y < limit
     mixed = 0 < poor.sum() < len(poor)
+    # the area under a risk-coverage curve is the mean of its points
     return {
         "n": len(x),
         "n_poor": int(poor.sum()),

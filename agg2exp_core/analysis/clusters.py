@@ -67,17 +67,17 @@ def cluster_classes(matrix: xr.DataArray, linkage_name: str | None = None) -> Tr
     UsageError
         If fewer than three classes have numbers.
     """
-    there = matrix.dropna("target", how="all").dropna("roi", how="all")
-    if there.sizes["target"] < 3:
+    known = matrix.dropna("target", how="all").dropna("roi", how="all")
+    if known.sizes["target"] < 3:
         raise TooFewError(
             "clustering",
-            got=f"{there.sizes['target']} classes with numbers",
+            got=f"{known.sizes['target']} classes with numbers",
             allowed="three or more",
             remedy="explain more classes",
         )
-    roots = np.sqrt(np.nan_to_num(there.transpose("target", "roi").values))
+    roots = np.sqrt(np.nan_to_num(known.transpose("target", "roi").values))
     distances = pdist(roots)
     trees = {name: linkage(roots, name, optimal_ordering=True) for name in LINKAGES}
     kept = {name: float(cophenet(tree, distances)[0]) for name, tree in trees.items()}
     chosen = linkage_name or max(LINKAGES, key=kept.__getitem__)
-    return Tree(tuple(str(name) for name in there["target"].values), chosen, trees[chosen], kept)
+    return Tree(tuple(str(name) for name in known["target"].values), chosen, trees[chosen], kept)

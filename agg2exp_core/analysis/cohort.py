@@ -1,7 +1,11 @@
-"""A cohort as compositions: each row of a scan's matrix says how one class's attribution is shared out."""
+"""A cohort as compositions: each row of a scan's matrix says how one class's attribution is shared out.
+
+What sums to 1 is compared by ratios of shares, not by differences.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +18,11 @@ Shares = NDArray[np.float64]
 """Shares that sum to 1 over regions ``[n_scans, n_targets, n_rois]``; rows of absent classes are NaN."""
 Rows = NDArray[np.float64]
 """The shares of one class ``[n_scans, n_rois]``."""
+Coordinates = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From shares ``[..., n_rois]`` to coordinates ``[..., n_rois]``."""
+
+FLOOR = 1e-3
+"""Smallest share that is told from 0: what is below says how far apart regions are, not what matters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +88,7 @@ def cohort_of(local: xr.Dataset, where: str = "the cohort") -> Cohort:
             remedy="reduce the attributions over a prediction",
         )
     mass = local["mass"].transpose("scan", "target", "roi").values[:, :, classes].astype(np.float64)
+    # NaN for a region that a scan lacks is a share of 0; a row of NaN alone is a class that it lacks
     absent = np.isnan(mass).all(axis=2, keepdims=True)
     shares = np.where(absent, np.nan, np.nan_to_num(mass))
     order = np.argsort(scans)
@@ -109,3 +119,26 @@ def check_alike(first: Cohort, second: Cohort) -> None:
                 allowed="a store of a model with the same classes in the same order",
                 remedy="explain the reference scans with the model of the store",
             )
+
+
+def replace_zeros(shares: NDArray[np.float64], floor: float = FLOOR) -> NDArray[np.float64]:
+    """Return compositions ``[..., n_rois]`` without zeros: each share at least `floor`, then closed to 1."""
+    raised = np.maximum(shares, floor)
+    closed: NDArray[np.float64] = raised / raised.sum(axis=-1, keepdims=True)
+    return closed
+
+
+def log_ratios(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return centred log-ratios ``[..., n_rois]``: each logarithm less the mean one (Aitchison).
+
+    They sum to 0; their Euclidean distance does not change when all shares of one region are scaled.
+    """
+    logs = np.log(replace_zeros(shares))
+    centred: NDArray[np.float64] = logs - logs.mean(axis=-1, keepdims=True)
+    return centred
+
+
+def square_roots(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return square roots ``[..., n_rois]``, whose Euclidean distance is Hellinger's; zeros stay zeros."""
+    roots: NDArray[np.float64] = np.sqrt(shares)
+    return roots

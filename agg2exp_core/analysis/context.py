@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from agg2exp_core.analysis.cohort import Cohort
+from agg2exp_core.analysis.statistics import ratio
+from agg2exp_core.labels import BACKGROUND
 
-BACKGROUND = "background"
 _QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -36,7 +37,7 @@ def context(cohort: Cohort, name: str, background: str = BACKGROUND) -> pd.DataF
         row = cohort.shares[:, a]  # [n_scans, n_rois]
         own = row[:, cohort.rois.index(target)]
         outer = row[:, cohort.rois.index(background)] if background in cohort.rois else np.zeros(len(row))
-        inner = np.divide(own, 1 - outer, out=np.full(len(own), np.nan), where=outer < 1)
+        inner = ratio(own, 1 - outer)
         columns = {"scan": cohort.scans, "class": target, "own": own, "background": outer}
         if target == background:
             inner = np.full(len(own), np.nan)

@@ -11,8 +11,7 @@ from scipy.stats import median_abs_deviation
 from sklearn.covariance import ledoit_wolf
 from sklearn.ensemble import IsolationForest
 
-from agg2exp_core.analysis.cohort import Rows
-from agg2exp_core.analysis.composition import Coordinates, log_ratios, square_roots
+from agg2exp_core.analysis.cohort import Coordinates, Rows, log_ratios, square_roots
 
 Scorer = Callable[[Rows], NDArray[np.float64]]
 """From rows ``[n_scans, n_rois]`` to scores ``[n_scans]``."""

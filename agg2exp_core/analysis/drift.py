@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agg2exp_core.analysis.cohort import Cohort
-from agg2exp_core.analysis.comparison import energy_distance
+from agg2exp_core.analysis.cohort_comparison import energy_distance
 
 LEAST_NEW = 10
 """Scans of a look; fewer wait for more."""

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from pydantic import Field
 
 from agg2exp_core.analysis.agreement import agreement, detection
 from agg2exp_core.analysis.clusters import cluster_classes
 from agg2exp_core.analysis.cohort import Cohort, check_alike, cohort_of
-from agg2exp_core.analysis.comparison import compare_entries, energy_distance
+from agg2exp_core.analysis.cohort_comparison import compare_entries, energy_distance
 from agg2exp_core.analysis.context import context, normal_range
-from agg2exp_core.analysis.doubt import find_unsure
 from agg2exp_core.analysis.drift import Watch, look_again
 from agg2exp_core.analysis.groups import compare_groups
-from agg2exp_core.analysis.outliers import OutlierSettings, find_outliers, score_left_out
+from agg2exp_core.analysis.outliers import OutlierSettings, find_outliers, find_uncertain, score_left_out
 from agg2exp_core.analysis.reasons import reasons, training_candidates
+from agg2exp_core.analysis.report_terms import compare_terms
 from agg2exp_core.analysis.statistics import TooFewError
-from agg2exp_core.analysis.words import compare_words
-from agg2exp_core.errors import UsageError
+from agg2exp_core.settings import Flag, Real
 
 T = TypeVar("T")
 LEAST_SHARED = 3
@@ -46,8 +46,8 @@ class Evidence:
     dice : DataArray with dimensions (scan, target), optional
         Quality of the segmentations.
     signs : mapping of str to DataArray with dimensions (scan, target)
-        What else may tell poor segmentations; each grows with suspicion. Of ``entropy`` (nats) scans are told
-        of which the model is unusually unsure.
+        What else may tell poor segmentations; each grows with suspicion. By ``entropy`` (nats) scans with
+        an unusually uncertain prediction are flagged.
     reference_entropy : DataArray with dimensions (scan, target), optional
         Of the reference's predictions.
     metadata : DataFrame indexed by scan, optional
@@ -73,38 +73,19 @@ class Evidence:
     watch: Watch | None = None
 
 
-@dataclass(frozen=True)
-class AnalysisSettings:
+class AnalysisSettings(OutlierSettings):
     """How a cohort is analysed.
-
-    Parameters
-    ----------
-    outliers : OutlierSettings
-        Detector, rate of flags, and the seed of all that is random.
-    poor : float, optional
-        Dice under which a segmentation is poor; by default the lowest fifth is.
-    false_alarm_rate : float
-        Of a look for drift.
 
     Raises
     ------
     UsageError
-        If a number is out of range.
+        If a number is out of range, or there is no such detector.
     """
 
-    outliers: OutlierSettings = field(default_factory=OutlierSettings)
-    poor: float | None = None
-    false_alarm_rate: float = 0.01
-
-    def __post_init__(self) -> None:
-        for option, share in (("--poor", self.poor), ("--false-alarms", self.false_alarm_rate)):
-            if share is not None and not 0 < share < 1:
-                raise UsageError(
-                    option,
-                    got=f"{share}",
-                    allowed="a number between 0 and 1",
-                    remedy="see agg2exp analyse --help",
-                )
+    poor: Annotated[Real | None, Field(gt=0, lt=1), Flag("--poor")] = None
+    """Dice under which a segmentation is poor; by default the lowest fifth is."""
+    false_alarm_rate: Annotated[Real, Field(gt=0, lt=1), Flag("--false-alarms")] = 0.01
+    """Of a look for drift."""
 
 
 @dataclass(eq=False)
@@ -141,16 +122,15 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
         If the matrices are no compositions, the reference has other classes, or a table has no scan of
         the store.
     """
-    found, seed = Findings(), settings.outliers.seed
+    found, seed = Findings(), settings.seed
     cohort = cohort_of(evidence.local, "the store")
     reference, pairs = _beside(cohort, evidence)
     normal = cohort if reference is None else reference
     found.tables["context"] = _contexts(cohort, reference)
     found.tables["normal"] = normal_range(normal)
-    outliers = found.attempt("outliers", lambda: _score(cohort, reference, settings.outliers))
+    outliers = found.attempt("outliers", lambda: _score(cohort, reference, settings))
     if outliers is not None:
-        unsure = _unsure(cohort, reference, evidence, settings.outliers.rate)
-        outliers = outliers.merge(unsure)
+        outliers = outliers.merge(_uncertain(cohort, reference, evidence, settings.rate))
         _tell_outliers(found, outliers, reasons(cohort, normal), evidence.known)
         _tell_patients(found, outliers, evidence, seed)
     if evidence.dice is not None:
@@ -170,7 +150,7 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
         "n_scans": len(cohort.scans),
         "n_reference": 0 if reference is None else len(reference.scans),
         "paired": pairs is not None,
-        **asdict(settings.outliers),
+        **settings.model_dump(include=set(OutlierSettings.model_fields)),
         "n_flagged": None if outliers is None else int(outliers["flagged"].sum()),
         "n_unsure": None if outliers is None else int(outliers["unsure"].sum()),
         "n_new": len(set(cohort.scans) - evidence.known),
@@ -205,8 +185,8 @@ def _score(cohort: Cohort, reference: Cohort | None, settings: OutlierSettings) 
     return find_outliers(cohort, reference, settings)
 
 
-def _unsure(cohort: Cohort, reference: Cohort | None, evidence: Evidence, rate: float) -> xr.Dataset:
-    """Return of which scans the model is unusually unsure; of none where entropies are not known."""
+def _uncertain(cohort: Cohort, reference: Cohort | None, evidence: Evidence, rate: float) -> xr.Dataset:
+    """Return which scans have an unusually uncertain prediction; none where entropies are not known."""
 
     def entropies(of: Cohort, known: xr.DataArray | None) -> xr.DataArray:
         if known is None:
@@ -215,7 +195,7 @@ def _unsure(cohort: Cohort, reference: Cohort | None, evidence: Evidence, rate: 
         return known.sel(scan=list(of.scans))
 
     theirs = None if reference is None else entropies(reference, evidence.reference_entropy)
-    return find_unsure(entropies(cohort, evidence.signs.get("entropy")), theirs, rate)
+    return find_uncertain(entropies(cohort, evidence.signs.get("entropy")), theirs, rate)
 
 
 def _tell_outliers(found: Findings, outliers: xr.Dataset, why: pd.DataFrame, known: frozenset[str]) -> None:
@@ -247,7 +227,7 @@ def _tell_patients(found: Findings, outliers: xr.Dataset, evidence: Evidence, se
     if evidence.metadata is not None:
         found.tables["groups"] = compare_groups(flagged, evidence.metadata, seed=seed)
     if evidence.reports is not None:
-        found.tables["words"] = compare_words(flagged, evidence.reports)
+        found.tables["words"] = compare_terms(flagged, evidence.reports)
         texts = {scan: text for scan, text in evidence.reports.items() if flagged.get(scan)}
         found.documents["reports"] = texts
 

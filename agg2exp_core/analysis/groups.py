@@ -8,14 +8,22 @@ import numpy as np
 import pandas as pd
 from scipy.stats import PermutationMethod, chi2_contingency, fisher_exact, mannwhitneyu, ttest_ind
 
-from agg2exp_core.analysis.statistics import adjusted
-from agg2exp_core.errors import UsageError
+from agg2exp_core.analysis.statistics import N_PERMUTATIONS, adjusted, no_common_scan
 
 LEAST_PER_GROUP = 2
 MOST_CATEGORIES = 10
 """Of a column that is compared: one with more holds names or texts."""
-N_PERMUTATIONS = 9999
-COLUMNS = ("column", "test", "n_flagged", "n_other", "flagged", "other", "effect", "effect_size", "p_value")
+GROUP_COLUMNS = (
+    "column",
+    "test",
+    "n_flagged",
+    "n_other",
+    "flagged",
+    "other",
+    "effect",
+    "effect_size",
+    "p_value",
+)
 """Of the table, beside `p_adjusted`."""
 
 
@@ -39,7 +47,7 @@ def compare_groups(flagged: Mapping[str, bool], metadata: pd.DataFrame, *, seed:
     Returns
     -------
     DataFrame
-        A row per column and test: `COLUMNS` and `p_adjusted` (Benjamini and Hochberg over the columns,
+        A row per column and test: `GROUP_COLUMNS` and `p_adjusted` (Benjamini and Hochberg over the columns,
         for each kind of test). `flagged`, `other` describe the groups. NaN where a group has fewer than 2
         scans or nothing varies.
 
@@ -50,23 +58,18 @@ def compare_groups(flagged: Mapping[str, bool], metadata: pd.DataFrame, *, seed:
     """
     known = metadata.loc[sorted(set(metadata.index) & set(flagged))]
     if known.empty:
-        raise UsageError(
-            "--metadata",
-            got="no scan of the store",
-            allowed="a row per scan, with its id in the first column",
-            remedy="compare the ids with those of `agg2exp export`",
-        )
+        raise no_common_scan("--metadata", "a row per scan, with its id in the first column")
     marks = pd.Series(flagged).loc[known.index].astype(bool)
     rows: list[dict[str, object]] = []
     for name, values in known.items():
         if not _numeric(values) and values.nunique() > MOST_CATEGORIES:
             continue
-        there = values.notna()
-        inside, outside = values[there & marks], values[there & ~marks]
+        given = values.notna()
+        inside, outside = values[given & marks], values[given & ~marks]
         shared = {"column": str(name), "n_flagged": len(inside), "n_other": len(outside)}
         tests = _of_numbers if _numeric(values) else _of_categories
         rows += [{**shared, **row} for row in tests(inside, outside, seed)]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = pd.DataFrame(rows, columns=list(GROUP_COLUMNS))
     kind = frame["test"].isin(["Welch t"])
     for part in (kind, ~kind):
         frame.loc[part, "p_adjusted"] = adjusted(frame.loc[part, "p_value"])
@@ -90,6 +93,7 @@ def _of_numbers(inside: pd.Series, outside: pd.Series, seed: int) -> list[dict[s
     n = len(x) + len(y) - 2
     pooled = np.sqrt((x.var(ddof=1) * (len(x) - 1) + y.var(ddof=1) * (len(y) - 1)) / n)
     if pooled > 0:
+        # Hedges' correction of Cohen's d, which is too large in small samples
         g = (x.mean() - y.mean()) / pooled * (1 - 3 / (4 * n - 1))
         tests[1] |= {"p_value": float(ttest_ind(x, y, equal_var=False).pvalue), "effect_size": float(g)}
     return tests
@@ -101,7 +105,7 @@ def _of_categories(inside: pd.Series, outside: pd.Series, seed: int) -> list[dic
     counts = table.to_numpy()
     described: dict[str, object] = {"flagged": _counts(inside), "other": _counts(outside)}
     if counts.shape == (2, 2):
-        (a, b), (c, d) = counts[::-1] + 0.5
+        (a, b), (c, d) = counts[::-1] + 0.5  # flagged scans first
         p = float(fisher_exact(counts)[1])
         odds = {"effect": f"odds ratio of {table.columns[0]}", "effect_size": float(a * d / (b * c))}
         return [{"test": "Fisher exact", **described, **odds, "p_value": p}]

@@ -1,18 +1,20 @@
-"""Which scans a model handled abnormally: scores against a reference cohort, flags at a stated rate."""
+"""Which scans a model handled abnormally, or with unusual uncertainty: flags at a stated rate."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
 from agg2exp_core.analysis.cohort import Cohort, check_alike
 from agg2exp_core.analysis.detectors import DEFAULT_DETECTOR, DETECTORS, Detector
-from agg2exp_core.analysis.statistics import TooFewError
-from agg2exp_core.errors import UsageError
+from agg2exp_core.analysis.statistics import TooFewError, ratio
+from agg2exp_core.errors import unknown_name
+from agg2exp_core.settings import Count, Flag, Real, Settings
 
 N_FOLDS = 20
 """Parts that are left out of the reference in turn; with fewer scans one scan each."""
@@ -20,18 +22,8 @@ LEAST_REFERENCE = 8
 """Reference scans that must have a class for it to be scored."""
 
 
-@dataclass(frozen=True)
-class OutlierSettings:
+class OutlierSettings(Settings):
     """How scans are scored.
-
-    Parameters
-    ----------
-    detector : str
-        Name of one of `DETECTORS`.
-    rate : float
-        Share of exchangeable scans that are flagged, in (0, 1).
-    seed : int
-        Of the folds and of the forest.
 
     Raises
     ------
@@ -39,19 +31,19 @@ class OutlierSettings:
         If there is no such detector, or the rate is none.
     """
 
-    detector: str = DEFAULT_DETECTOR
-    rate: float = 0.05
-    seed: int = 0
+    detector: Annotated[str, Flag("--detector")] = DEFAULT_DETECTOR
+    """Name of one of `DETECTORS`."""
+    rate: Annotated[Real, Field(gt=0, lt=1), Flag("--rate")] = 0.05
+    """Share of exchangeable scans that are flagged."""
+    seed: Count = 0
+    """Of the folds and of the forest."""
 
-    def __post_init__(self) -> None:
-        if self.detector not in DETECTORS:
-            raise UsageError(
-                "--detector", got=repr(self.detector), allowed=", ".join(DETECTORS), remedy="pick one"
-            )
-        if not 0 < self.rate < 1:
-            raise UsageError(
-                "--rate", got=f"{self.rate}", allowed="a share between 0 and 1", remedy="try 0.05"
-            )
+    @field_validator("detector")
+    @classmethod
+    def _known(cls, detector: str) -> str:
+        if detector not in DETECTORS:
+            raise unknown_name("--detector", detector, DETECTORS)
+        return detector
 
 
 def find_outliers(new: Cohort, reference: Cohort, settings: OutlierSettings) -> xr.Dataset:
@@ -83,6 +75,7 @@ def find_outliers(new: Cohort, reference: Cohort, settings: OutlierSettings) -> 
     check_alike(new, reference)
     _check_size(reference, settings.rate)
     n = len(reference.scans)
+    # from 1: the new scan counts as one of those that it is compared with
     at_least, counted = np.ones(_with_all(new.shares)), np.ones(_with_all(new.shares))
     for left_out, rest in _folds(n, settings.seed):
         rows = np.concatenate([reference.shares[left_out], new.shares])
@@ -124,10 +117,39 @@ def score_left_out(cohort: Cohort, settings: OutlierSettings) -> xr.Dataset:
         rest = np.delete(np.arange(n), one)
         scores[one] = _scores(cohort.shares[[one]], cohort.shares[rest], settings)[0]
     at_least = (scores[None] >= scores[:, None]).sum(axis=1)
-    p_values = np.where(
-        np.isfinite(scores), at_least / np.maximum(np.isfinite(scores).sum(axis=0), 1), np.nan
-    )
+    p_values = np.where(np.isfinite(scores), ratio(at_least, np.isfinite(scores).sum(axis=0)), np.nan)
     return _dataset(cohort, scores, p_values, settings)
+
+
+def find_uncertain(entropy: xr.DataArray, reference: xr.DataArray | None, rate: float) -> xr.Dataset:
+    """Flag scans with an unusually uncertain prediction: its mean entropy beside those of a reference cohort.
+
+    The p-value is conformal, ``p = (1 + n reference scans at least as uncertain) / (n + 1)``: if a scan is
+    exchangeable with the reference, ``p <= rate`` happens at `rate` at most. Without a reference it is the
+    share of scans at least as uncertain, so that the most uncertain are flagged, however certain they are.
+
+    Parameters
+    ----------
+    entropy : DataArray with dimensions (scan, target)
+        Mean entropy over the voxels of a class, in nats; NaN where it is absent or not known.
+    reference : DataArray with dimensions (scan, target), optional
+        The same of other scans by the same model.
+    rate : float
+        Share of exchangeable scans that are flagged, in (0, 1).
+
+    Returns
+    -------
+    Dataset with dimension (scan)
+        `entropy` (mean over the classes, nats), `p_entropy`, both NaN where nothing is known, and `unsure`.
+    """
+    ours = entropy.mean("target")
+    others = (ours if reference is None else reference.mean("target")).dropna("scan")
+    n_at_least = (others.rename(scan="other") >= ours).sum("other")
+    n_added = 0 if reference is None else 1
+    p_value = (n_added + n_at_least) / (n_added + others.sizes["scan"] or 1)
+    p_value = p_value.where(ours.notnull() & (others.sizes["scan"] > 0))
+    # as for outliers, rounding of the rate must not decide
+    return xr.Dataset({"entropy": ours, "p_entropy": p_value, "unsure": p_value <= rate * (1 + 1e-12)})
 
 
 def _scores(
@@ -138,13 +160,12 @@ def _scores(
     scores = np.full(_with_all(shares), np.nan)
     for target in range(shares.shape[1]):
         rows, known = shares[:, target], reference[:, target]
+        # the row of an absent class is NaN throughout
         present, known = np.isfinite(rows[:, 0]), known[np.isfinite(known[:, 0])]
         if present.any() and len(known) >= LEAST_REFERENCE - 1:
             scores[present, target] = detector(known, settings.seed)(rows[present])
     scored = np.isfinite(scores)
-    n_scored = scored.sum(axis=1)
-    total = np.where(scored, scores, 0.0).sum(axis=1)
-    scores[:, -1] = np.divide(total, n_scored, out=np.full(len(scores), np.nan), where=n_scored > 0)
+    scores[:, -1] = ratio(np.where(scored, scores, 0.0).sum(axis=1), scored.sum(axis=1))
     return scores
 
 

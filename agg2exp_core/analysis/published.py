@@ -9,10 +9,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from agg2exp_core.analysis.statistics import ratio
 from agg2exp_core.errors import UsageError
+from agg2exp_core.labels import BACKGROUND
 
 _IN = "_explanation_in_"
-_BACKGROUND = "background"
 
 
 def read_published(path: Path) -> xr.Dataset:
@@ -56,7 +57,7 @@ def read_published(path: Path) -> xr.Dataset:
         raise _no_table(path, str(error)) from None
     mass, mean = values[:, 0], values[:, 1]
     volume = _volume_shares(mass, mean)  # [n_scans, n_rois]
-    inner = np.where(np.array(names) == _BACKGROUND, np.nan, mass)
+    inner = np.where(np.array(names) == BACKGROUND, np.nan, mass)
     cube, scores = ("scan", "target", "roi"), ("scan", "target")
     with np.errstate(invalid="ignore", divide="ignore"):
         local = xr.Dataset(
@@ -83,7 +84,7 @@ def read_published(path: Path) -> xr.Dataset:
 
 def _volume_shares(mass: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return each region's share of the volume ``[n_scans, n_rois]``: the median over rows that tell all."""
-    size = np.divide(mass, mean, out=np.full(mass.shape, np.nan), where=mean > 0)
+    size = ratio(mass, mean)  # in voxels, but for a factor that the table does not tell
     shares = size / size.sum(axis=2, keepdims=True)  # NaN for the whole of a row that lacks one
     out = np.full((mass.shape[0], mass.shape[2]), np.nan)
     for n, scan in enumerate(shares):

@@ -7,8 +7,7 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import median_abs_deviation
 
-from agg2exp_core.analysis.cohort import Cohort, check_alike
-from agg2exp_core.analysis.composition import replace_zeros
+from agg2exp_core.analysis.cohort import Cohort, check_alike, replace_zeros
 from agg2exp_core.analysis.statistics import adjusted
 from agg2exp_core.labels import readable
 
@@ -70,19 +69,20 @@ def reasons(new: Cohort, reference: Cohort, *, n_entries: int = 5) -> pd.DataFra
             rows.append((scan, new.targets[a], "", *[np.nan] * 5, sentence))
         lacks = [new.rois.index(new.targets[a]) for a in absent if new.targets[a] in new.rois]
         far = np.abs(np.nan_to_num(z[n]))
-        far[:, lacks] = 0  # said already
+        far[:, lacks] = 0  # the absent class has its own sentence
         far = far.ravel()
+        # stable, so that entries alike come in the order of the matrix
         for entry in np.argsort(-far, kind="stable")[:n_entries]:
             a, b = np.unravel_index(entry, z[n].shape)
             numbers = [float(part[a, b]) for part in (new.shares[n], median, q25, q75)]
             if far[entry] > 0:
-                sentence = in_words(new.targets[a], new.rois[b], *numbers)
+                sentence = reason_sentence(new.targets[a], new.rois[b], *numbers)
                 rows.append((scan, new.targets[a], new.rois[b], *numbers, z[n, a, b], sentence))
     return pd.DataFrame(rows, columns=list(REASON_COLUMNS))
 
 
-def in_words(target: str, roi: str, share: float, median: float, q25: float, q75: float) -> str:
-    """Say what share of a class's attribution lies where, beside the reference."""
+def reason_sentence(target: str, roi: str, share: float, median: float, q25: float, q75: float) -> str:
+    """Return what share of a class's attribution lies where, beside the reference."""
     place = "in the class itself" if roi == target else f"in {readable(roi)}"
     return (
         f"{_percent(share)} of what explains {readable(target)} lies {place}; "
@@ -98,12 +98,12 @@ def training_candidates(outliers: xr.Dataset, why: pd.DataFrame) -> pd.DataFrame
     """Return the scans worth adding to training data, the most abnormal first, with the reason.
 
     These are the flagged scans, those of which a single class stays abnormal after Benjamini and Hochberg's
-    adjustment over the scan's classes, and those of which the model is unusually unsure.
+    adjustment over the scan's classes, and those with an unusually uncertain prediction.
 
     Parameters
     ----------
     outliers : Dataset with dimensions (scan, target)
-        As `find_outliers` returns it, with `unsure` (scan) of `find_unsure`.
+        As `find_outliers` returns it, with `unsure` (scan) of `find_uncertain`.
     why : DataFrame
         As `reasons` returns it.
 
@@ -117,11 +117,11 @@ def training_candidates(outliers: xr.Dataset, why: pd.DataFrame) -> pd.DataFrame
     for n, scan in enumerate(outliers["scan"].values):
         p_values = adjusted(outliers["p_value"].values[n])
         abnormal = [str(outliers["target"].values[a]) for a in np.flatnonzero(p_values <= rate)]
-        unsure = bool(outliers["unsure"].values[n])
-        if abnormal or unsure or bool(outliers["flagged"].values[n]):
+        uncertain = bool(outliers["unsure"].values[n])
+        if abnormal or uncertain or bool(outliers["flagged"].values[n]):
             sentences = why.loc[why["scan"] == scan, "sentence"].head(3).tolist()
-            if unsure:
-                sentences.insert(0, "the model is unusually unsure of this scan")
+            if uncertain:
+                sentences.insert(0, "the prediction of this scan is unusually uncertain")
             rows.append(
                 {
                     "scan": str(scan),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import UsageError, out_of_range
 
 _BY_CLASS = {"class", "dice"}
 """Columns of a table with a row per scan and class."""
@@ -46,23 +46,14 @@ def read_dice(path: Path, class_names: Iterable[str]) -> xr.DataArray:
     columns = {f"{name}_dice" if f"{name}_dice" in frame else name: name for name in names}
     known = [column for column in columns if column in frame]
     if not known:
-        raise UsageError(
-            "--dice",
-            got=f"{path} without a column of a class",
-            allowed=f"columns {names[0]} or {names[0]}_dice, and so on",
-            remedy="name the columns so",
-        )
+        allowed = f"columns {names[0]} or {names[0]}_dice, and so on"
+        raise _wrong_table("--dice", f"{path} without a column of a class", allowed)
     values = frame[known].apply(pd.to_numeric, errors="coerce")
     bad = (values < 0) | (values > 1) | (values.isna() & frame[known].notna())
     if bad.to_numpy().any():
-        where = bad.stack()
-        scan, column = where[where].index[0]
-        raise UsageError(
-            "--dice",
-            got=f"{frame.loc[scan, column]} for {column} of {scan}",
-            allowed="numbers from 0 to 1, or nothing",
-            remedy="correct the table",
-        )
+        cells = bad.stack()
+        scan, column = cells[cells].index[0]
+        raise out_of_range(f"--dice: {column} of {scan}", frame.loc[scan, column], "0 to 1, or nothing")
     return xr.DataArray(
         values.to_numpy(np.float64),
         {"scan": values.index.to_numpy(str), "target": [columns[column] for column in known]},
@@ -83,12 +74,8 @@ def read_reports(path: Path) -> Mapping[str, str]:
     except (OSError, ValueError) as error:
         raise _unreadable("--reports", path, error) from None
     if not isinstance(reports, dict) or not all(isinstance(text, str) for text in reports.values()):
-        raise UsageError(
-            "--reports",
-            got=f"{path} with something else",
-            allowed='a JSON object of scan ids and texts: {"s0001": "..."}',
-            remedy="write it so",
-        )
+        allowed = 'a JSON object of scan ids and texts: {"s0001": "..."}'
+        raise _wrong_table("--reports", f"{path} with something else", allowed)
     return reports
 
 
@@ -97,12 +84,8 @@ def _wide(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     twice = frame.reset_index().duplicated(["scan", "class"])
     if twice.any():
         models = frame["model"].nunique() if "model" in frame else 1
-        raise UsageError(
-            "--dice",
-            got=f"{path} with {models} models" if models > 1 else f"{path} with a scan and class twice",
-            allowed="one Dice for each scan and class",
-            remedy="keep the rows of one model",
-        )
+        got = f"{path} with {models} models" if models > 1 else f"{path} with a scan and class twice"
+        raise _wrong_table("--dice", got, "one Dice for each scan and class, of one model")
     return frame.set_index("class", append=True)["dice"].unstack()
 
 
@@ -117,28 +100,20 @@ def _read_csv(path: Path, option: str) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise _unreadable(option, path, error) from None
     if frame.empty or len(frame.columns) < 2:
-        raise UsageError(
-            option,
-            got=f"{path} with {len(frame)} rows and {len(frame.columns)} columns",
-            allowed="a CSV table: ids of scans and at least one other column",
-            remedy="check its separator, a comma or a semicolon",
-        )
+        got = f"{path} with {len(frame)} rows and {len(frame.columns)} columns"
+        allowed = "a CSV table, with commas or semicolons: ids of scans and at least one other column"
+        raise _wrong_table(option, got, allowed)
     frame = frame.set_index(frame[column].astype(str)).drop(columns=column).rename_axis("scan")
     by_class = option == "--dice" and set(frame.columns) >= _BY_CLASS
     if not frame.index.is_unique and not by_class:
-        raise UsageError(
-            option,
-            got=f"the scan {frame.index[frame.index.duplicated()][0]} more than once",
-            allowed="a row per scan",
-            remedy="remove the others",
-        )
+        twice = frame.index[frame.index.duplicated()][0]
+        raise _wrong_table(option, f"the scan {twice} more than once", "a row per scan")
     return frame
 
 
 def _unreadable(option: str, path: Path, error: Exception) -> UsageError:
-    return UsageError(
-        option,
-        got=f"{path}: {' '.join(str(error).split())[:200]}",
-        allowed="a file that can be read",
-        remedy="check the path and its content",
-    )
+    return _wrong_table(option, f"{path}: {' '.join(str(error).split())[:200]}", "a file that can be read")
+
+
+def _wrong_table(option: str, got: str, allowed: str) -> UsageError:
+    return UsageError(option, got=got, allowed=allowed, remedy="check the path, and correct the file")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator
 from scipy import ndimage
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import UsageError, unknown_name
 from agg2exp_core.types import SegmentationModel
 from agg2exp_core.volumes import CTPreprocessing
 
@@ -77,13 +79,12 @@ def parse_baseline(text: object) -> str:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UsageError(
-            "baseline",
-            got=f"{name!r}",
-            allowed=f"{', '.join(BASELINES)}, or a number",
-            remedy="pick one, or give the value of every voxel",
-        )
+        raise unknown_name("baseline", name, BASELINES, beside="a number")
     return repr(value) if value else "zero"
+
+
+Baseline = Annotated[str, BeforeValidator(parse_baseline)]
+"""Name of a baseline, as a parameter: `parse_baseline` makes it of names, numbers and texts."""
 
 
 def baseline_image(name: str, image: torch.Tensor, model: SegmentationModel) -> torch.Tensor:

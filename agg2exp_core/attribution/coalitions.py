@@ -13,8 +13,8 @@ from itertools import combinations, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from agg2exp_core.attribution.noise import random_bits
 from agg2exp_core.errors import UsageError
+from agg2exp_core.random import random_bits
 
 Coalitions = NDArray[np.bool_]
 """Who is on ``[n_coalitions, k]``."""

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from agg2exp_core.attribution.coalitions import Coalitions, Values
-from agg2exp_core.attribution.engine import Problem
+from agg2exp_core.attribution.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class MaskedScan:
     def windows(self, classes: Sequence[int]) -> list[WindowGame]:
         """Return the games of the windows that matter: a voxel of the classes, and a player."""
         present = self.problem.cotangents().present
-        needed = [i for i, there in enumerate(present) if there.intersection(classes)]
+        needed = [i for i, in_window in enumerate(present) if in_window.intersection(classes)]
         games = (WindowGame(self, i, _players(*self.inside(i))) for i in needed)
         return [game for game in games if len(game.players)]
 

@@ -2,110 +2,81 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 
-from agg2exp_core.attribution.aggregation import parse_aggregation
-from agg2exp_core.attribution.baselines import baseline_image, parse_baseline
-from agg2exp_core.attribution.engine import Point, Problem
-from agg2exp_core.attribution.method import Explained, FinishedPlanes, Geometry, Passes
-from agg2exp_core.attribution.noise import normal_planes
-from agg2exp_core.attribution.ranges import at_least, one_of
+from agg2exp_core.attribution.baselines import Baseline, baseline_image
+from agg2exp_core.attribution.masks import parse_aggregation
+from agg2exp_core.attribution.method import FinishedPlanes, Geometry, Method, Passes
+from agg2exp_core.attribution.problem import Point, Problem
+from agg2exp_core.random import normal_planes
 
 
-class GradientMethod(ABC):
-    """What the gradient methods have in common: their planes leave while later ones are computed."""
+class GradientMethod(Method):
+    """Gradients at some points, whose planes leave while later ones are computed."""
+
+    @property
+    def n_points(self) -> int:
+        """How many there are."""
+        return 1
+
+    def passes(self, geometry: Geometry) -> Passes:
+        """Return the window passes of a scan, at most."""
+        return self._at_a_point(geometry).times(self.n_points)
+
+    def _at_a_point(self, geometry: Geometry) -> Passes:
+        """Return the passes of a gradient of all classes, and of the logits where those choose the mask."""
+        n = geometry.n_windows
+        return Passes(n if parse_aggregation(self.aggregation).linear else 2 * n, n * geometry.n_explained)
+
+
+class SummedGradient(GradientMethod):
+    """A weighted sum of gradients."""
 
     @abstractmethod
-    def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
-        """Yield the attributions of all classes in planes."""
-
-    def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
-        """Yield the attribution of each class, whole."""
-        total = problem.image.new_empty((len(classes), *problem.image.shape))
-        infos: Sequence[dict[str, Any]] = ()
-        for planes, values, so_far in self.planes(problem, classes):
-            total[:, :, planes] = values
-            infos = so_far
-        yield from zip(classes, total, infos, strict=True)
-
-
-def _sums(
-    problem: Problem, classes: Sequence[int], points: Sequence[Point]
-) -> Iterator[tuple[slice, torch.Tensor]]:
-    return problem.sweep(classes, points, progress=problem.progress)
-
-
-def _gradient_passes(geometry: Geometry, aggregation: str) -> Passes:
-    """Return the passes of a gradient of all classes, and of the logits where those choose the mask."""
-    n = geometry.n_windows
-    return Passes(n if parse_aggregation(aggregation).linear else 2 * n, n * geometry.n_explained)
-
-
-@dataclass(frozen=True)
-class VanillaGradient(GradientMethod):
-    """The gradient of the aggregated output (Eq. 3).
-
-    Parameters
-    ----------
-    aggregation : str
-        ``sum``, ``mean``, ``probability``, ``median`` or ``roi`` (Eq. 2).
-    """
-
-    name: ClassVar[str] = "vanilla_gradient"
-    random: ClassVar[bool] = False
-    aggregation: str = "sum"
+    def points(self, problem: Problem) -> Sequence[Point]:
+        """Return the scans at which gradients are taken, each with its weight."""
 
     def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
         """Yield the attributions of all classes in planes."""
-        for planes, values in _sums(problem, classes, [Point(problem.read)]):
+        for planes, values in problem.sweep(classes, self.points(problem), progress=problem.progress):
             yield planes, values, [{} for _ in classes]
 
-    def passes(self, geometry: Geometry) -> Passes:
-        """Return the window passes of a scan, at most."""
-        return _gradient_passes(geometry, self.aggregation)
+
+class VanillaGradient(SummedGradient):
+    """The gradient of the aggregated output (Eq. 3)."""
+
+    name = "vanilla_gradient"
+    random = False
+
+    def points(self, problem: Problem) -> Sequence[Point]:
+        """Return the clean scan."""
+        return [Point(problem.read)]
 
 
-@dataclass(frozen=True)
-class SmoothGrad(GradientMethod):
-    """Mean of the gradients at noisy copies of the scan (Eq. 4).
+class SmoothGrad(SummedGradient):
+    """Mean of the gradients at noisy copies of the scan (Eq. 4)."""
 
-    Parameters
-    ----------
-    n_samples : int
-        Noisy copies.
-    sigma : float
-        Standard deviation of the noise as a fraction of ``max x - min x``.
-    aggregation : str
-        As for `VanillaGradient`.
-    """
+    name = "smoothgrad"
 
-    name: ClassVar[str] = "smoothgrad"
-    random: ClassVar[bool] = True
-    n_samples: int = 20
-    sigma: float = 0.1
-    aggregation: str = "sum"
+    n_samples: Annotated[int, Field(ge=1)] = 20
+    """Noisy copies."""
+    sigma: Annotated[float, Field(ge=0)] = 0.1
+    """Standard deviation of the noise as a fraction of ``max x - min x``."""
 
-    def __post_init__(self) -> None:
-        at_least("n_samples", self.n_samples, 1)
-        at_least("sigma", self.sigma, 0)
+    @property
+    def n_points(self) -> int:
+        """The noisy copies."""
+        return self.n_samples
 
-    def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
-        """Yield the attributions of all classes in planes."""
-        for planes, values in _sums(problem, classes, self._samples(problem)):
-            yield planes, values, [{} for _ in classes]
-
-    def passes(self, geometry: Geometry) -> Passes:
-        """Return the window passes of a scan, at most."""
-        return _gradient_passes(geometry, self.aggregation).times(self.n_samples)
-
-    def _samples(self, problem: Problem) -> list[Point]:
+    def points(self, problem: Problem) -> Sequence[Point]:
+        """Return the noisy copies; the noise of each is a function of its address and the voxel."""
         image = problem.image
         deviation = self.sigma * (image.max() - image.min())
 
@@ -137,20 +108,8 @@ QUADRATURES: dict[str, Callable[[int], tuple[np.ndarray, np.ndarray]]] = {
 """Nodes and weights on [0, 1] by name; ``right`` is the sum that the paper prints."""
 
 
-@dataclass(frozen=True)
 class IntegratedGradients(GradientMethod):
     """Gradients along the straight path from a baseline, times the way (Eq. 5).
-
-    Parameters
-    ----------
-    n_steps : int
-        Points on the path.
-    quadrature : str
-        ``right`` (the paper's sum), ``midpoint`` or ``gauss_legendre``.
-    baseline : str
-        Start of the path: ``zero``, ``mean``, ``blur``, ``air``, or a number.
-    aggregation : str
-        As for `VanillaGradient`.
 
     Notes
     -----
@@ -158,22 +117,24 @@ class IntegratedGradients(GradientMethod):
     result says by how much it misses, as a share of that difference.
     """
 
-    name: ClassVar[str] = "integrated_gradients"
-    random: ClassVar[bool] = False
-    n_steps: int = 20
-    quadrature: str = "right"
-    baseline: str = "zero"
-    aggregation: str = "sum"
+    name = "integrated_gradients"
+    random = False
 
-    def __post_init__(self) -> None:
-        at_least("n_steps", self.n_steps, 1)
-        object.__setattr__(self, "baseline", parse_baseline(self.baseline))
-        one_of("quadrature", self.quadrature, QUADRATURES)
+    n_steps: Annotated[int, Field(ge=1)] = 20
+    """Points on the path."""
+    quadrature: Literal["right", "midpoint", "gauss_legendre"] = "right"
+    """Where they lie and what they weigh: ``right`` is the paper's sum."""
+    baseline: Baseline = "zero"
+    """Start of the path: ``zero``, ``mean``, ``blur``, ``air``, or a number."""
+
+    @property
+    def n_points(self) -> int:
+        """The steps."""
+        return self.n_steps
 
     def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
         """Yield the attributions of all classes in planes, with their completeness residuals."""
-        image = problem.image
-        start = baseline_image(self.baseline, image, problem.model)
+        image, start = problem.image, baseline_image(self.baseline, problem.image, problem.model)
         rise = (problem.outputs(image, classes) - problem.outputs(start, classes)).tolist()
 
         def way(planes: slice) -> torch.Tensor:
@@ -185,15 +146,14 @@ class IntegratedGradients(GradientMethod):
         nodes, weights = QUADRATURES[self.quadrature](self.n_steps)
         points = [Point(partial(on_path, float(a)), float(w)) for a, w in zip(nodes, weights, strict=True)]
         reached = torch.zeros(len(classes), dtype=torch.float64, device=image.device)
-        for planes, gradients in _sums(problem, classes, points):
+        for planes, gradients in problem.sweep(classes, points, progress=problem.progress):
             values = gradients * way(planes)
             reached += values.double().sum(dim=(1, 2, 3, 4))
             yield planes, values, [_completeness(*pair) for pair in zip(rise, reached.tolist(), strict=True)]
 
     def passes(self, geometry: Geometry) -> Passes:
         """Return the window passes of a scan, at most: the path's, and those of its two ends."""
-        at_a_point = _gradient_passes(geometry, self.aggregation)
-        return at_a_point.times(self.n_steps).plus(Passes(2 * at_a_point.forward))
+        return super().passes(geometry).plus(Passes(2 * self._at_a_point(geometry).forward))
 
 
 def _completeness(wanted: float, reached: float) -> dict[str, Any]:

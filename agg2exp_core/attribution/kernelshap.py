@@ -7,43 +7,30 @@ evaluated twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from agg2exp_core.attribution.coalitions import distinct, fit, sample_pairs
 from agg2exp_core.attribution.games import MaskedScan, play
 from agg2exp_core.attribution.method import Geometry, Passes
 from agg2exp_core.attribution.players import CubePlayers, Outcome, PlayerMethod, SemanticPlayers
-from agg2exp_core.attribution.ranges import at_least
 
 
-@dataclass(frozen=True)
 class KernelShap(PlayerMethod):
     """Shapley values estimated from coalitions of the whole scan's players (Eq. 6).
-
-    Parameters
-    ----------
-    n_samples : int
-        Coalitions, in pairs of complements; all players and none are evaluated besides.
-    ridge : float
-        Penalty on the squared values, relative to the kernel's total mass of 1: the paper's
-        penalised fit. 0 for none.
 
     Notes
     -----
     The coalitions are a function of the seed, the scan's id, the players and `n_samples` alone.
     """
 
-    random: ClassVar[bool] = True
-    n_samples: int = 1000
-    ridge: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least("n_samples", self.n_samples, 2)
-        at_least("ridge", self.ridge, 0)
+    n_samples: Annotated[int, Field(ge=2)] = 1000
+    """Coalitions, in pairs of complements; all players and none are evaluated besides."""
+    ridge: Annotated[float, Field(ge=0)] = 0.0
+    """Penalty on the squared values, relative to the kernel's total mass of 1: the paper's penalised fit. 0
+    for none."""
 
     def solve(self, scan: MaskedScan, classes: Sequence[int]) -> Outcome:
         """Return the fitted values of the players."""
@@ -73,16 +60,16 @@ class KernelShap(PlayerMethod):
         return Passes(sum(min(1 << k, self.n_samples + 2) for k in counts))
 
 
-@dataclass(frozen=True)
 class KernelShapCubes(CubePlayers, KernelShap):
     """KernelSHAP of cubes; see `KernelShap` and `CubePlayers`."""
 
-    name: ClassVar[str] = "kernelshap_cubes"
+    name = "kernelshap_cubes"
 
 
-@dataclass(frozen=True)
 class KernelShapSemantic(SemanticPlayers, KernelShap):
     """KernelSHAP of the predicted classes; see `KernelShap`."""
 
-    name: ClassVar[str] = "kernelshap_semantic"
-    n_samples: int = 200
+    name = "kernelshap_semantic"
+
+    n_samples: Annotated[int, Field(ge=2)] = 200
+    """Coalitions, in pairs of complements; all players and none are evaluated besides."""

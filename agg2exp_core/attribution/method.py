@@ -1,14 +1,20 @@
-"""What a method of attribution is: parameters, an `explain`, and how many passes it takes."""
+"""What a method of attribution is: parameters, a way to explain, and what it says it can do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import ConfigDict
 
-from agg2exp_core.attribution.engine import Problem
+from agg2exp_core.attribution.masks import AggregationName, parse_aggregation
+from agg2exp_core.attribution.problem import Problem
+from agg2exp_core.settings import Settings
+from agg2exp_core.types import LabelVolume
 from agg2exp_core.windows import Tiling
 
 Explained = tuple[int, torch.Tensor, dict[str, Any]]
@@ -17,21 +23,6 @@ Explained = tuple[int, torch.Tensor, dict[str, Any]]
 FinishedPlanes = tuple[slice, torch.Tensor, Sequence[dict[str, Any]]]
 """Planes of the scan, their values ``[K, C, n, Y, Z]``, which the next ones may overwrite, and what
 the method says about each class so far: it holds once the last planes are there."""
-
-
-class Method(Protocol):
-    """A frozen dataclass whose fields are the method's parameters."""
-
-    name: ClassVar[str]
-    random: ClassVar[bool]
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def aggregation(self) -> str:
-        """How the logits of a class become one number."""
-
-    def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
-        """Yield class index, attribution ``[C, X, Y, Z]`` and information of each class."""
 
 
 class Passes(NamedTuple):
@@ -84,27 +75,58 @@ class Geometry:
         return len(self.tiling.windows)
 
 
-@runtime_checkable
-class Counted(Protocol):
-    """A method that knows its cost beforehand."""
+class Method(Settings):
+    """A method of attribution, whose fields are its parameters.
 
-    def passes(self, geometry: Geometry) -> Passes:
-        """Return how many passes a scan takes at most, the clean prediction not counted."""
-
-
-@runtime_checkable
-class Joint(Protocol):
-    """A method whose passes serve all classes alike, and which holds one attribution at a time.
-
-    Its classes are explained together: in groups it would take the same passes for each.
+    It defines `planes`, or `explain`; of a class that derives from another method, whichever of the two it
+    defines itself counts.
     """
 
-    serves_all_classes: ClassVar[bool]
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
+    name: ClassVar[str]
+    """What users call it."""
+    random: ClassVar[bool] = True
+    """Whether the seed changes the result."""
+    streams: ClassVar[bool] = False
+    """Whether the attributions of all classes are finished plane by plane, by `planes`."""
+    joint: ClassVar[bool] = False
+    """Whether its passes serve all classes alike while it holds one attribution at a time: classes are then
+    explained together, since in groups it would take the same passes for each."""
+    players: ClassVar[bool] = False
+    """Whether voxels have the values of players, alike all over a region."""
 
-@runtime_checkable
-class Streaming(Protocol):
-    """A method whose attributions of all classes are finished plane by plane."""
+    aggregation: AggregationName = "sum"
+    """How the logits of a class become one number: ``sum``, ``mean``, ``probability``, ``median``, or
+    ``roi:NAME`` (Eq. 2)."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "planes" in vars(cls) or "explain" in vars(cls):
+            cls.streams = "planes" in vars(cls)
 
     def planes(self, problem: Problem, classes: Sequence[int]) -> Iterator[FinishedPlanes]:
-        """Yield the planes of the scan in order, each once."""
+        """Yield the attributions of all classes in planes of the scan, in order, each once."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither planes nor explain")
+
+    def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
+        """Yield the attribution of each class, whole: by default put together from `planes`."""
+        total = problem.image.new_empty((len(classes), *problem.image.shape))
+        infos: Sequence[dict[str, Any]] = ()
+        for planes, values, so_far in self.planes(problem, classes):
+            total[:, :, planes] = values
+            infos = so_far
+        yield from zip(classes, total, infos, strict=True)
+
+    def passes(self, geometry: Geometry) -> Passes | None:
+        """Return how many passes a scan takes at most, the clean prediction not counted; None if unknown."""
+        return None
+
+    def player_sizes(self, labels: LabelVolume) -> NDArray[np.int64] | None:
+        """Return what makes the value of a voxel that of its player ``[X, Y, Z]``; None for 1 throughout."""
+        return None
+
+    @property
+    def region(self) -> str | None:
+        """NAME of ``aggregation="roi:NAME"``, empty for ``roi`` alone; None for other aggregations."""
+        return parse_aggregation(self.aggregation).region

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from agg2exp_core.attribution.method import Counted, Geometry, Joint, Method, Passes
-from agg2exp_core.attribution.planes import class_bytes, classes_together
+from agg2exp_core.attribution.method import Geometry, Method, Passes
+from agg2exp_core.attribution.stream import class_bytes, classes_together
 from agg2exp_core.execution import Execution, WindowCost, fit_windows, require_bytes
 from agg2exp_core.prediction import prediction_bytes
 from agg2exp_core.types import SegmentationModel, Shape3
@@ -83,7 +83,7 @@ def estimate(
     of_class = class_bytes(model, method, geometry.tiling, whole=False)
     of_call = min(classes_per_call or n_explained, n_explained)
     together = classes_together(model, method, geometry.tiling, execution, of_call, whole=False)
-    class_batch = 1 if isinstance(method, Joint) else together
+    class_batch = 1 if method.joint else together
     window_batch = fit_windows(model, execution.window_batch)
     clean_bytes = n_voxels * (model.n_channels * itemsize + _CLEAN_BYTES)  # the image, its masks
     held_bytes = (class_batch + 4) * of_class  # attributions, some on their way out
@@ -107,12 +107,13 @@ def _seconds(passes: Passes, cost: WindowCost) -> float:
 
 def _passes(method: Method, geometry: Geometry, of_call: int, together: int) -> Passes | None:
     """Return the passes of all groups of classes of all calls."""
-    if not isinstance(method, Counted):
-        return None
     total = Passes(0)
     for call in _shares(geometry.n_explained, of_call):
         for n_explained in _shares(call, together):
-            total = total.plus(method.passes(replace(geometry, n_explained=n_explained)))
+            passes = method.passes(replace(geometry, n_explained=n_explained))
+            if passes is None:
+                return None
+            total = total.plus(passes)
     return total
 
 

@@ -1,31 +1,80 @@
-"""What the Shapley methods share: who the players are, and from their values to voxels."""
+"""What the Shapley methods share: who the players are, and from their values to voxels.
+
+Players are parts of a scan that are switched on and off together. A partition into players is an
+integer volume, the id of each voxel's player; padding is no player.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import math
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
-from typing import Any, ClassVar
+from itertools import count
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
-from agg2exp_core.attribution.aggregation import parse_aggregation
-from agg2exp_core.attribution.baselines import baseline_image, parse_baseline
+from agg2exp_core.attribution.baselines import Baseline, baseline_image
 from agg2exp_core.attribution.coalitions import Values
-from agg2exp_core.attribution.engine import Problem
 from agg2exp_core.attribution.games import MaskedScan
-from agg2exp_core.attribution.method import Explained, Geometry
-from agg2exp_core.attribution.ranges import at_least, one_of
-from agg2exp_core.attribution.supervoxels import NO_PLAYER, cubes, cubes_in_windows, side_for
+from agg2exp_core.attribution.masks import AGGREGATIONS, AggregationName, parse_aggregation
+from agg2exp_core.attribution.method import Explained, Geometry, Method
+from agg2exp_core.attribution.problem import Problem
 from agg2exp_core.errors import UsageError
+from agg2exp_core.types import LabelVolume
+from agg2exp_core.windows import Tiling
 
 CUBE_SIDE = 128
 """Voxels: 192 mm at 1.5 mm."""
-SPREADS = ("even", "repeat")
-"""A player's value shared by its voxels, or repeated on each."""
+NO_PLAYER = -1
+"""Id of padding."""
+
+
+def cubes(shape: Sequence[int], side: int, device: torch.device) -> torch.Tensor:
+    """Return the players that are cubes.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the scan, ``(X, Y, Z)``.
+    side : int
+        Voxels along each edge. Cubes start at voxel 0 of each axis; the last one is what remains.
+    device : torch.device
+        Where they are wanted.
+
+    Returns
+    -------
+    torch.Tensor of int32, shape [X, Y, Z]
+        Ids from 0, the last axis running fastest, each used for one cube.
+    """
+    _, n_y, n_z = cubes_per_axis(shape, side)
+    x, y, z = (torch.arange(n, dtype=torch.int32, device=device) // side for n in shape)
+    return (x[:, None, None] * n_y + y[:, None]) * n_z + z
+
+
+def cubes_per_axis(shape: Sequence[int], side: int) -> tuple[int, ...]:
+    """Return how many cubes of a side cover each axis."""
+    return tuple(math.ceil(n / side) for n in shape)
+
+
+def side_for(shape: Sequence[int], n_cubes: int) -> int:
+    """Return the smallest side, one for all axes, that gives no more than `n_cubes` cubes."""
+    return next(side for side in count(1) if math.prod(cubes_per_axis(shape, side)) <= n_cubes)
+
+
+def cubes_in_windows(tiling: Tiling, side: int) -> list[int]:
+    """Return how many cubes meet each window; padding meets none."""
+    return [
+        math.prod(
+            len({voxel // side for voxel in range(max(w.start - s.start, 0), min(w.stop, s.stop) - s.start)})
+            for w, s in zip(window, tiling.interior, strict=True)
+        )
+        for window in tiling.windows
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,43 +109,39 @@ class Outcome:
             "n_window_passes": int(self.n_passes[c]),
             "exact_window_share": float(self.exact_windows[c]),
             "exact_mass_share": float(self.exact_mass[c]),
-            "largest_standard_error": sqrt(variance.max(initial=0.0)),
-            "relative_standard_error": sqrt(variance.sum() / squares) if squares else 0.0,
+            "largest_standard_error": math.sqrt(variance.max(initial=0.0)),
+            "relative_standard_error": math.sqrt(variance.sum() / squares) if squares else 0.0,
             "output_difference": rise,
             "completeness_residual": abs(missing / rise) if rise else None,
         }
 
 
-@dataclass(frozen=True)
-class PlayerMethod(ABC):
-    """Parameters of a method whose players are supervoxels, off when replaced by a baseline.
+def _linear(aggregation: str) -> str:
+    if parse_aggregation(aggregation).linear:
+        return aggregation
+    linear = ", ".join(name for name, known in AGGREGATIONS.items() if known.linear)
+    raise UsageError(
+        "aggregation",
+        got=f"{aggregation!r}, which is not linear in the logits",
+        allowed=f"{linear}: the output must be a sum over windows",
+        remedy="pick one of them, or a gradient method for this aggregation",
+    )
 
-    Parameters
-    ----------
-    baseline : str
-        ``zero``, ``mean``, ``blur``, ``air``, or a number.
-    spread : str
-        ``even``: a player's value divided by its number of voxels, so that voxels sum to it;
-        ``repeat``: the value on each voxel.
-    aggregation : str
-        A linear one: ``sum``, ``mean``, ``probability`` or ``roi`` (Eq. 2).
-    """
 
-    serves_all_classes: ClassVar[bool] = True  # a pass of the game gives the logits of all
-    baseline: str = "zero"
-    spread: str = "even"
-    aggregation: str = "sum"
+class PlayerMethod(Method):
+    """A method whose players are supervoxels, off when replaced by a baseline."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "baseline", parse_baseline(self.baseline))
-        one_of("spread", self.spread, SPREADS)
-        if not parse_aggregation(self.aggregation).linear:
-            raise UsageError(
-                "aggregation",
-                got=f"{self.aggregation!r}, which is not linear in the logits",
-                allowed="sum, mean, probability or roi: the output must be a sum over windows",
-                remedy="pick one of them, or a gradient method for this aggregation",
-            )
+    joint = True  # a pass of the game gives the logits of all classes
+    players = True
+
+    baseline: Baseline = "zero"
+    """What is off: ``zero``, ``mean``, ``blur``, ``air``, or a number."""
+    spread: Literal["even", "repeat"] = "even"
+    """``even``: a player's value divided by its number of voxels, so that voxels sum to it; ``repeat``: the
+    value on each voxel."""
+    aggregation: Annotated[AggregationName, AfterValidator(_linear)] = "sum"
+    """How the logits of a class become one number, linearly: ``sum``, ``mean``, ``probability`` or
+    ``roi:NAME`` (Eq. 2)."""
 
     @abstractmethod
     def supervoxels(self, labels: torch.Tensor) -> torch.Tensor:
@@ -124,8 +169,14 @@ class PlayerMethod(ABC):
             values = on_voxel.to(problem.image)[problem.tiling.crop(scan.supervoxels).long()]
             yield c, values.expand(n_channels, *values.shape), outcome.info(c)
 
+    def player_sizes(self, labels: LabelVolume) -> NDArray[np.int64] | None:
+        """Return the voxels of each voxel's player ``[X, Y, Z]``, by which ``even`` has divided its value."""
+        if self.spread == "repeat":
+            return None
+        ids = self.supervoxels(torch.from_numpy(labels.astype(np.int16))).numpy()
+        return np.asarray(np.bincount(ids.ravel())[ids])
 
-@dataclass(frozen=True)
+
 class SemanticPlayers(PlayerMethod):
     """The players are the classes of the clean prediction, background included."""
 
@@ -138,28 +189,17 @@ class SemanticPlayers(PlayerMethod):
         return [geometry.n_classes] * geometry.n_windows
 
 
-@dataclass(frozen=True)
 class CubePlayers(PlayerMethod):
-    """The players are cubes that start at voxel 0 of each axis; the last one is what remains.
+    """The players are cubes that start at voxel 0 of each axis; the last one is what remains."""
 
-    Parameters
-    ----------
-    cube_side : int
-        Voxels along each edge.
-    n_cubes : int, optional
-        In place of the side: the smallest side, one for all axes, that gives no more cubes.
-    """
+    cube_side: Annotated[int, Field(ge=1)] = CUBE_SIDE
+    """Voxels along each edge."""
+    n_cubes: Annotated[int, Field(ge=1)] | None = None
+    """In place of the side: the smallest side, one for all axes, that gives no more cubes."""
 
-    cube_side: int = CUBE_SIDE
-    n_cubes: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least("cube_side", self.cube_side, 1)
-        if self.n_cubes is None:
-            return
-        at_least("n_cubes", self.n_cubes, 1)
-        if self.cube_side != CUBE_SIDE:
+    def model_post_init(self, context: Any, /) -> None:
+        """Refuse a side beside a number of cubes."""
+        if self.n_cubes is not None and self.cube_side != CUBE_SIDE:
             raise UsageError(
                 "n_cubes",
                 got=f"n_cubes={self.n_cubes} together with cube_side={self.cube_side}",

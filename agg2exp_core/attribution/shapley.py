@@ -8,11 +8,11 @@ window, whose players are the supervoxels that meet it. So 2^k passes of a windo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from agg2exp_core.attribution.coalitions import (
     PairedSample,
@@ -25,23 +25,13 @@ from agg2exp_core.attribution.coalitions import (
 from agg2exp_core.attribution.games import MaskedScan, play
 from agg2exp_core.attribution.method import Geometry, Passes
 from agg2exp_core.attribution.players import CubePlayers, Outcome, PlayerMethod, SemanticPlayers
-from agg2exp_core.attribution.ranges import at_least
-from agg2exp_core.errors import UsageError
 
 MOST_EXACT_PLAYERS = 16
 """65,536 passes of one window."""
 
 
-@dataclass(frozen=True)
 class WindowLocalShapley(PlayerMethod):
     """Shapley values of the aggregated outputs (Eq. 6, solved window by window).
-
-    Parameters
-    ----------
-    max_exact_players : int
-        A window that meets more players is sampled.
-    n_samples : int
-        Coalitions for such a window.
 
     Notes
     -----
@@ -49,20 +39,10 @@ class WindowLocalShapley(PlayerMethod):
     sizes first. Windows are sampled independently, so their variances add up.
     """
 
-    random: ClassVar[bool] = True
-    max_exact_players: int = 10
-    n_samples: int = 1024
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least("n_samples", self.n_samples, 2)
-        if not 1 <= self.max_exact_players <= MOST_EXACT_PLAYERS:
-            raise UsageError(
-                "max_exact_players",
-                got=f"{self.max_exact_players}",
-                allowed=f"1 to {MOST_EXACT_PLAYERS}",
-                remedy="each player more doubles the passes of a window; 10 take 1,024",
-            )
+    max_exact_players: Annotated[int, Field(ge=1, le=MOST_EXACT_PLAYERS)] = 10
+    """A window that meets more players is sampled; each player more doubles the passes, 10 take 1,024."""
+    n_samples: Annotated[int, Field(ge=2)] = 1024
+    """Coalitions for such a window."""
 
     def solve(self, scan: MaskedScan, classes: Sequence[int]) -> Outcome:
         """Return the sums of the windows' values."""
@@ -122,18 +102,16 @@ def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     return shares
 
 
-@dataclass(frozen=True)
 class ShapleyCubes(CubePlayers, WindowLocalShapley):
     """Window-local Shapley values of cubes; see `WindowLocalShapley` and `CubePlayers`."""
 
-    name: ClassVar[str] = "shapley_cubes"
+    name = "shapley_cubes"
 
 
-@dataclass(frozen=True)
 class ShapleySemantic(SemanticPlayers, WindowLocalShapley):
     """Window-local Shapley values of the predicted classes; see `WindowLocalShapley`."""
 
-    name: ClassVar[str] = "shapley_semantic"
+    name = "shapley_semantic"
 
     def _at_most(self, n_players: int) -> int:
         """Return the most for any number of players up to this: fewer may cost more, being solved exactly."""

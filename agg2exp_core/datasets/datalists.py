@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import UsageError, unknown_name
+from agg2exp_core.files import whole_file
 
 SPLITS = ("training", "validation", "test")
 """The splits that MONAI's own programs look for; a file may have others."""
@@ -41,13 +42,10 @@ def read_datalist(path: str | Path, split: str = "test") -> list[dict[str, Any]]
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise _wrong(path, f"nothing that can be read ({error})", "a datalist in JSON") from error
-    splits = (
-        [key for key, value in content.items() if isinstance(value, list)]
-        if isinstance(content, dict)
-        else []
-    )
+    content = content if isinstance(content, dict) else {}
+    splits = [key for key, value in content.items() if isinstance(value, list)]
     if split not in splits:
-        raise _wrong(path, f"no split {split!r}", ", ".join(splits) or "a list of scans for each split")
+        raise unknown_name(f"{path}, split", split, splits, none="a list of scans for each split")
     entries = [{"image": entry} if isinstance(entry, str) else entry for entry in content[split]]
     for n, entry in enumerate(entries):
         image = entry.get("image") if isinstance(entry, dict) else None
@@ -88,15 +86,8 @@ def write_datalist(
             {key: _relative(path.parent, value) if key in _FILES else value for key, value in entry.items()}
             for entry in entries
         ]
-    scratch = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(json.dumps(content, indent=2) + "\n")
-        scratch.replace(path)
-    except OSError as error:
-        raise _wrong(
-            path, f"a place that cannot be written ({error.strerror})", "a file in a folder"
-        ) from error
+    with whole_file(path, make_folder=True) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _relative(folder: Path, file: Any) -> str:

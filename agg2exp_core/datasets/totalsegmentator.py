@@ -15,7 +15,7 @@ import numpy as np
 from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.labels import MERGED_CLASSES, THORAX_CLASSES
 from agg2exp_core.types import Grid, LabelVolume
-from agg2exp_core.volumes.nifti import read_voxels
+from agg2exp_core.volumes.nifti_reader import read_voxels
 
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 """The data set's names of the splits, and those of datalists."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,8 @@ from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from agg2exp_core.dicom.bounded import BoundedReader
-from agg2exp_core.dicom.quiet import quiet
-from agg2exp_core.dicom.refusal import LaterError, NotWantedError
+from agg2exp_core.dicom.fileio import MAGIC, PREAMBLE_BYTES, BoundedReader, is_dicom, open_dicom
 from agg2exp_core.errors import ScanError
-
-PREAMBLE_BYTES = 128
-MAGIC = b"DICM"
 
 _KEYWORDS = (
     *("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "PatientAge", "PatientSex"),
@@ -31,6 +25,14 @@ _KEYWORDS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType"),
 )
+
+
+class NotWantedError(ScanError):
+    """A file or series that is whole, and not what is asked for: a localizer, for one."""
+
+
+class LaterError(ScanError):
+    """A file or series that may become usable without a change to it."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,6 @@ class Stray:
     error: ScanError
 
 
-def is_dicom(path: Path) -> bool:
-    """Return whether a file begins as DICOM files do: a preamble, then ``DICM``."""
-    with path.open("rb") as stream:
-        return stream.read(PREAMBLE_BYTES + len(MAGIC))[PREAMBLE_BYTES:] == MAGIC
-
-
 def read_headers(paths: Iterable[Path]) -> tuple[list[Header], list[Stray]]:
     """Read the headers of the DICOM files among others.
 
@@ -154,50 +150,8 @@ def read_headers(paths: Iterable[Path]) -> tuple[list[Header], list[Stray]]:
     return headers, strays
 
 
-def files_in(folder: Path) -> list[Path]:
-    """Return the files directly in a folder, by name, without hidden ones."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Return all files of a folder tree, by path, without hidden ones."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-
-
-def holds_dicom(folder: Path) -> bool:
-    """Return whether DICOM files lie directly in a folder."""
-    return any(is_dicom(path) for path in files_in(folder))
-
-
-@contextmanager
-def parsing(path: Path) -> Iterator[None]:
-    """Turn whatever the parser of a damaged file raises into one error.
-
-    Raises
-    ------
-    ScanError
-        If the body raises anything.
-    """
-    with quiet():
-        try:
-            yield
-        except ScanError:
-            raise
-        except Exception as error:
-            raise ScanError(
-                path,
-                got=f"a DICOM file that cannot be read ({type(error).__name__})",
-                allowed="a complete, readable DICOM file",
-                remedy="copy or export it again",
-            ) from error
-
-
 def _read_header(path: Path) -> Header:
-    with parsing(path), BoundedReader(path) as stream:
+    with open_dicom(path) as stream:
         if not is_dicom(path):
             raise _no_image(path, "a file that does not begin as DICOM does")
         meta = _read_meta(stream)

@@ -13,18 +13,18 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from agg2exp_core.dicom.codes import OWN_SCHEME
-from agg2exp_core.dicom.quiet import quiet
+from agg2exp_core.dicom.fileio import quiet
 from agg2exp_core.dicom.references import Author, uid_of
 from agg2exp_core.labels import readable
 from agg2exp_core.types import FloatVolume
 
-SERIES_NUMBER = 9902
+MAP_SERIES_NUMBER = 9902
 ATTRIBUTION = Code("ATTRIBUTION", OWN_SCHEME, "Contribution of the voxel to the explained output")
 
 
 @dataclass(frozen=True)
-class Explained:
-    """What an attribution explains.
+class MapContent:
+    """What a map shows: an attribution, and what it explains.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Explained:
 
 
 def parametric_map(
-    images: Sequence[Dataset], values: FloatVolume, explained: Explained, author: Author
+    images: Sequence[Dataset], values: FloatVolume, explained: MapContent, author: Author
 ) -> ParametricMap:
     """Return an attribution as a map of 32-bit reals, which are its values.
 
@@ -55,7 +55,7 @@ def parametric_map(
         The series, in the order of its slices.
     values : ndarray of float32, shape [X, Y, Z]
         On the grid of the series: columns, rows, slices.
-    explained : Explained
+    explained : MapContent
         What it explains.
     author : Author
         Whose output it explains.
@@ -78,7 +78,7 @@ def parametric_map(
             source_images=images,
             pixel_array=pixels,
             series_instance_uid=uid_of(*names, "series"),
-            series_number=SERIES_NUMBER,
+            series_number=MAP_SERIES_NUMBER,
             sop_instance_uid=uid_of(*names),
             instance_number=1,
             contains_recognizable_visual_features=False,

@@ -14,12 +14,11 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID
 
-from agg2exp_core.dicom.bounded import BoundedReader
-from agg2exp_core.dicom.headers import parsing
+from agg2exp_core.dicom.fileio import open_dicom
 from agg2exp_core.dicom.stack import Stack
 from agg2exp_core.errors import ScanError
 
-MAKER = "agg2exp"
+MANUFACTURER = "agg2exp"
 
 _NEEDED = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
@@ -53,16 +52,16 @@ class Author:
             name=name[:64],
             family=codes.DCM.ArtificialIntelligence,
             version=self.fingerprint[:16],
-            source=MAKER,
+            source=MANUFACTURER,
         )
 
     def equipment(self) -> dict[str, Any]:
         """Return what identifies the maker of an object, by highdicom's names of it."""
         return {
-            "manufacturer": MAKER,
+            "manufacturer": MANUFACTURER,
             "manufacturer_model_name": self.model[:64],
             "device_serial_number": self.fingerprint[:64],
-            "software_versions": version(MAKER),
+            "software_versions": version(MANUFACTURER),
         }
 
 
@@ -79,7 +78,7 @@ def source_images(stack: Stack) -> list[Dataset]:
     """
     images: list[Dataset] = []
     for header in stack.headers:
-        with parsing(header.path), BoundedReader(header.path) as stream:
+        with open_dicom(header.path) as stream:
             image = dcmread(stream, stop_before_pixels=True)
             missing = [keyword for keyword in _NEEDED if not str(image.get(keyword) or "").strip()]
             if missing:

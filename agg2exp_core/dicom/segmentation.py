@@ -17,12 +17,12 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
 from agg2exp_core.dicom.codes import category, structure
-from agg2exp_core.dicom.quiet import quiet
+from agg2exp_core.dicom.fileio import quiet
 from agg2exp_core.dicom.references import Author, uid_of
 from agg2exp_core.labels import colour_of, readable
 from agg2exp_core.types import LabelVolume
 
-SERIES_NUMBER = 9901
+SEGMENTATION_SERIES_NUMBER = 9901
 
 
 def segmentation(
@@ -65,7 +65,7 @@ def segmentation(
                 _description(number, class_names[index], author) for number, index in enumerate(present, 1)
             ],
             series_instance_uid=uid_of(*names, "series"),
-            series_number=SERIES_NUMBER,
+            series_number=SEGMENTATION_SERIES_NUMBER,
             sop_instance_uid=uid_of(*names),
             instance_number=1,
             content_label="PREDICTION",

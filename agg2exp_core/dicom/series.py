@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.uid import CTImageStorage
 
-from agg2exp_core.dicom.headers import Header
-from agg2exp_core.dicom.refusal import NotWantedError, term
+from agg2exp_core.dicom.headers import Header, NotWantedError
 
 LARGEST_EDGE = 4096
 """Rows or columns; CT matrices have 256 to 2048."""
@@ -77,7 +77,7 @@ class Rules:
         yield (
             self.modality,
             lambda h: h.modality == self.modality,
-            lambda h: f"the modality {term(h.modality)}",
+            lambda h: f"the modality {_term(h.modality)}",
         )
         yield (
             "CT Image Storage: one slice a file",
@@ -87,7 +87,7 @@ class Rules:
         yield (
             " ".join(self.image_type),
             lambda h: h.image_type[:n_terms] == self.image_type,
-            lambda h: f"the image type {' '.join(map(term, h.image_type[:n_terms])) or 'nothing'}",
+            lambda h: f"the image type {' '.join(map(_term, h.image_type[:n_terms])) or 'nothing'}",
         )
         yield (
             "pixels that name nobody",
@@ -104,14 +104,14 @@ class Rules:
                 and min(h.rows, h.columns) > 1
             ),
             lambda h: (
-                f"{h.n_samples} values of {h.bits} bits a pixel, {term(h.photometric)}, "
+                f"{h.n_samples} values of {h.bits} bits a pixel, {_term(h.photometric)}, "
                 f"{h.rows} x {h.columns} pixels"
             ),
         )
         yield (
             "Hounsfield units: a rescale slope and intercept",
             lambda h: bool(h.slope) and h.intercept is not None and h.rescale_type in ("", "HU"),
-            lambda h: f"a rescale slope {h.slope} and intercept {h.intercept} to {term(h.rescale_type)}",
+            lambda h: f"a rescale slope {h.slope} and intercept {h.intercept} to {_term(h.rescale_type)}",
         )
         yield (
             f"{low:g} to {high:g} mm",
@@ -144,3 +144,10 @@ def group(headers: Iterable[Header]) -> list[Series]:
 
 def _not_wanted(series: Series, got: str, allowed: str) -> NotWantedError:
     return NotWantedError(series.where, got=got, allowed=allowed, remedy="choose another series of the study")
+
+
+def _term(value: str) -> str:
+    """Return a defined term of DICOM for a message; what may be anything else is not quoted."""
+    if not value:
+        return "nothing"
+    return value if re.fullmatch(r"[A-Z0-9_ ]{1,16}", value) else "something else"

@@ -17,6 +17,7 @@ ANGLE_TOLERANCE = 1e-3
 STEP_TOLERANCE = 0.02
 """Of the way between neighbouring slices, as a share of it: positions are rounded, tables are not exact."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+"""DICOM's axes point left and back, those of a volume here right and front."""
 
 Vectors = NDArray[np.float64]
 
@@ -58,6 +59,7 @@ def stack(series: Series, rules: Rules) -> Stack:
     rules.check(series)
     along_row, down_column = _directions(series)
     _check_equal(series)
+    # file names and instance numbers may lie about the order; positions along the normal do not
     normal = np.cross(along_row, down_column)
     positions = np.array([header.position for header in series.headers])  # [slices, 3]
     order = np.argsort(positions @ normal, kind="stable")
@@ -68,6 +70,7 @@ def stack(series: Series, rules: Rules) -> Stack:
     first = headers[0]
     assert first.spacing_mm is not None
     between_rows, between_columns = first.spacing_mm
+    # the first axis of a volume counts columns, which lie along a row; PixelSpacing gives rows first
     axes = np.stack([along_row * between_columns, down_column * between_rows, step], axis=1)
     grid = Grid((first.columns, first.rows, len(headers)), _ras_affine(axes, positions[order][0]))
     return Stack(headers, grid)
@@ -90,6 +93,7 @@ def _directions(series: Series) -> tuple[Vectors, Vectors]:
     if spread > ANGLE_TOLERANCE:
         raise _unusable(series, f"slices of mixed orientation (up to {spread:.3g} apart)", "one orientation")
     along_row = directions[0, 0] / lengths[0, 0]
+    # rounded in the file: made exactly orthogonal, so that the affine has no shear
     down_column = directions[0, 1] - along_row * (along_row @ directions[0, 1])
     return along_row, down_column / np.linalg.norm(down_column)
 
@@ -107,7 +111,7 @@ def _check_equal(series: Series) -> None:
 def _uniform_step(series: Series, steps: Vectors, normal: Vectors) -> Vectors:
     """Return the way from each slice to the next ``[3]``, which is the same for all and along the normal."""
     ways = steps @ normal  # [slices - 1]
-    middle = float(np.median(ways))
+    middle = float(np.median(ways))  # the mean would hide a gap in itself
     tolerance = STEP_TOLERANCE * middle
     n_doubled = int(np.count_nonzero(ways <= max(tolerance, 1e-3)))
     if n_doubled:
@@ -121,6 +125,7 @@ def _uniform_step(series: Series, steps: Vectors, normal: Vectors) -> Vectors:
             "slices at equal distances",
         )
     mean: Vectors = steps.mean(axis=0)
+    # a tilted gantry shifts each slice within its plane, by the same way every time
     sideways = mean - normal * (mean @ normal)
     tilt = float(np.arctan2(np.linalg.norm(sideways), mean @ normal))
     if tilt > ANGLE_TOLERANCE * 5:

@@ -10,7 +10,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
 
-from agg2exp_core.dicom.quiet import quiet
+from agg2exp_core.dicom.fileio import quiet
 from agg2exp_core.errors import UsageError
 
 USER_VARIABLE, PASSWORD_VARIABLE = "AGG2EXP_PACS_USER", "AGG2EXP_PACS_PASSWORD"

@@ -1,6 +1,6 @@
 """How work is cut to fit the machine: windows per pass, classes at once, costs, and what really passed."""
 
-from agg2exp_core.execution.cost import WindowCost, measure_window
+from agg2exp_core.execution.cost import Tally, WindowCost, counted, measure_window
 from agg2exp_core.execution.fitting import (
     Execution,
     available_bytes,
@@ -11,7 +11,6 @@ from agg2exp_core.execution.fitting import (
     require_bytes,
 )
 from agg2exp_core.execution.slab import Slab
-from agg2exp_core.execution.tally import Tally, counted
 
 __all__ = [
     "Execution",

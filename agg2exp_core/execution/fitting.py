@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
-import psutil
 import torch
 
-from agg2exp_core.errors import ModelError, UsageError
+from agg2exp_core.errors import ModelError, out_of_range
 from agg2exp_core.execution.cost import measure_window
+from agg2exp_core.memory import free_bytes
 from agg2exp_core.types import SegmentationModel
 
 Result = TypeVar("Result")
@@ -59,12 +58,8 @@ class Execution:
         for name in ("window_batch", "class_batch"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
-                raise UsageError(
-                    name,
-                    got=f"{value!r}",
-                    allowed="a whole number from 1, or None for what fits",
-                    remedy=f"leave {name} out",
-                )
+                allowed = "a whole number from 1, or None for what fits"
+                raise out_of_range(name, repr(value), allowed, remedy=f"leave {name} out")
 
 
 def available_bytes(device: torch.device) -> int:
@@ -73,11 +68,7 @@ def available_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + unused)
-    free = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdigit():
-        free = min(free, int(text) - int(used.read_text()))
-    return int(free)
+    return free_bytes()
 
 
 def require_bytes(model: SegmentationModel, n_bytes: int, purpose: str) -> None:

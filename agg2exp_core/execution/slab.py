@@ -49,6 +49,7 @@ class Slab:
         """
         finished = slice(row.planes.start, row.planes.start + row.n_finished)
         of_scan = self.tiling.planes_of_scan(finished)
+        # planes of the scan lie behind the padding, in a slab that begins with this row of windows
         shift = self.tiling.interior[0].start - row.planes.start
         start = of_scan.start
         while start < of_scan.stop:

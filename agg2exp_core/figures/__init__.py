@@ -9,7 +9,6 @@ from agg2exp_core.errors import UsageError
 
 try:
     from agg2exp_core.figures.atlas import atlas
-    from agg2exp_core.figures.canvas import to_png, to_svg
     from agg2exp_core.figures.context import context_figure
     from agg2exp_core.figures.contributions import contribution_graph
     from agg2exp_core.figures.dark import darken
@@ -21,6 +20,7 @@ try:
     from agg2exp_core.figures.panels import four_panels
     from agg2exp_core.figures.planes import Cut, cut
     from agg2exp_core.figures.quality import quality_figure
+    from agg2exp_core.figures.style import to_png, to_svg
 except ModuleNotFoundError as missing:
     raise UsageError(
         "figures",

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.figures.planes import PLANES, Cut, draw_planes
+from agg2exp_core.figures.planes import PAGE, PLANES, Cut, draw_planes
 
 _WIDE_INCH = 9.0
 _LETTERS_PER_INCH = 15
-_PAGE = "#0b0d10"
 
 
 def atlas(rows: Sequence[tuple[str, Cut]], *, title: str, explanation: str, n_columns: int = 1) -> Figure:
@@ -44,7 +43,7 @@ def atlas(rows: Sequence[tuple[str, Cut]], *, title: str, explanation: str, n_co
     columns = [range(n, len(rows), n_columns) for n in range(n_columns)]
     tall = max(sum(heights[n] + name for n in column) for column in columns)
     width, height = block * n_columns, tall + head + foot
-    figure = Figure(figsize=(width, height), facecolor=_PAGE)
+    figure = Figure(figsize=(width, height), facecolor=PAGE)
     for c, column in enumerate(columns):
         top = height - head
         for n in column:

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.figures.boxes import draw_boxes
-from agg2exp_core.figures.canvas import COHORT_COLOURS, INK, plain_axes, text_colour, title_of
-from agg2exp_core.labels import readable
+from agg2exp_core.figures.distributions import draw_boxes
+from agg2exp_core.figures.style import COHORT_COLOURS, INK, class_ticks, percent_ticks, plain_axes, title_of
 
 _LEAST = 1e-4
 
@@ -56,10 +55,8 @@ def context_figure(table: pd.DataFrame, *, column: str = "own", title: str) -> F
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
-    ax.set_yticks(range(len(names)), [readable(name) for name in names])
-    for label, name in zip(ax.get_yticklabels(), names, strict=True):
-        label.set(color=text_colour(name), fontweight="bold", fontsize=8.5)
+    percent_ticks(ax)
+    class_ticks(ax, names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel("share of the class's attribution that lies in the class itself", fontsize=10, color=INK)
     plain_axes(ax)

@@ -8,12 +8,12 @@ import networkx as nx
 import numpy as np
 import xarray as xr
 
-from agg2exp_core.figures.canvas import check_matrix
-from agg2exp_core.labels import GROUP_COLOURS, group_of
+from agg2exp_core.figures.style import check_matrix, region_kinds
+from agg2exp_core.labels import BACKGROUND, GROUP_COLOURS, group_of
 
 
 def contribution_graph(
-    matrix: xr.DataArray, *, top: int = 3, background: str = "background"
+    matrix: xr.DataArray, *, top: int = 3, background: str = BACKGROUND
 ) -> nx.DiGraph[str]:
     """Return the graph of the `top` contributions to each class.
 
@@ -41,10 +41,8 @@ def contribution_graph(
         If `matrix` has other axes, or no value at all.
     """
     matrix = check_matrix(matrix)
-    regions = [str(name) for name in matrix["roi"].values]
-    kinds = map(str, matrix["roi_kind"].values) if "roi_kind" in matrix.coords else ["class"] * len(regions)
-    kind_of = dict(zip(regions, kinds, strict=True))
-    regions = [name for name in regions if name != background and kind_of[name] != "merged"]
+    kind_of = region_kinds(matrix)
+    regions = [name for name, kind in kind_of.items() if name != background and kind != "merged"]
     partition = [name for name in regions if kind_of[name] == "class"]
     classes = [str(name) for name in matrix["target"].values if name != background]
     graph: nx.DiGraph[str] = nx.DiGraph()

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.typing import ColorType
 
-from agg2exp_core.figures.canvas import COHORT_COLOURS, FAINT, GRID, INK, MISSING, SUBDUED, group_ink
+from agg2exp_core.figures.style import COHORT_COLOURS, FAINT, GRID, INK, MISSING, SUBDUED, group_ink
 from agg2exp_core.labels import GROUP_COLOURS
 
 PAPER = "#12161b"

@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from agg2exp_core.figures.canvas import INK, SUBDUED, plain_axes, text_colour, title_of
-from agg2exp_core.labels import readable
+from agg2exp_core.figures.style import INK, SUBDUED, class_ticks, plain_axes, title_of
 
 _LEAF = 10.0
 """SciPy's distance between two leaves; the first stands at half of it."""
@@ -32,10 +31,7 @@ def dendrogram_figure(clusters: Mapping[str, Any], *, title: str) -> Figure:
     ax = figure.add_axes((0.27, 0.85 / height, 0.69, 1 - 1.5 / height))
     lines = np.stack([np.array(tree["height"]), np.array(tree["x"])], axis=-1)  # [n_merges, 4, 2]
     ax.add_collection(LineCollection(list(lines), colors=SUBDUED, linewidths=1.5))
-    places = _LEAF * (np.arange(len(names)) + 0.5)
-    ax.set_yticks(places, [readable(name) for name in names])
-    for label, name in zip(ax.get_yticklabels(), names, strict=True):
-        label.set(color=text_colour(name), fontweight="bold", fontsize=8.5)
+    class_ticks(ax, names, _LEAF * (np.arange(len(names)) + 0.5))
     ax.set_ylim(_LEAF * len(names), 0)
     ax.set_xlim(0, 1.05 * float(lines[..., 0].max()))
     ax.set_xlabel("distance of the rows (Euclidean, of square roots of shares)", fontsize=9, color=INK)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -9,8 +12,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.figures.boxes import draw_boxes
-from agg2exp_core.figures.canvas import INK, check_target, group_handles, plain_axes, text_colour, title_of
+from agg2exp_core.figures.style import (
+    FAINT,
+    INK,
+    check_target,
+    class_ticks,
+    group_handles,
+    percent_ticks,
+    plain_axes,
+    title_of,
+)
 from agg2exp_core.labels import colour_of, readable
 
 _AXES = {
@@ -35,10 +46,6 @@ def distributions(
     variable : str
         One of the data set's; a share unless it carries ``attrs["units"]``.
     title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -67,7 +74,7 @@ def distributions(
     ax = figure.add_axes((0.22, 0.95 / height, 0.75, 1 - 1.5 / height))
     draw_row(ax, [columns[name] for name in names], names, target)
     if "units" not in values.attrs:
-        ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+        percent_ticks(ax)
     what = values.attrs.get("long_name", _AXES.get(variable, readable(variable)))
     ax.set_xlabel(f"{what} ({readable(target)})", fontsize=10, color=INK)
     ax.legend(handles=group_handles(names), loc="lower right", fontsize=8, frameon=False)
@@ -84,8 +91,47 @@ def draw_row(ax: Axes, columns: list[NDArray[np.float64]], names: list[str], tar
     """Draw a box per region, from above, the class itself marked."""
     places = np.arange(len(names))
     draw_boxes(ax, columns, places, [colour_of(name) for name in names])
-    ax.set_yticks(places, [f"▸ {readable(name)}" if name == target else readable(name) for name in names])
-    for label, name in zip(ax.get_yticklabels(), names, strict=True):
-        label.set(color=text_colour(name), fontweight="bold", fontsize=8.5)
+    class_ticks(ax, names, mark=target)
     ax.set_ylim(len(names) - 0.4, -0.6)
     plain_axes(ax)
+
+
+def draw_boxes(
+    ax: Axes,
+    columns: Sequence[NDArray[np.float64]],
+    places: NDArray[np.floating[Any] | np.integer[Any]],
+    colours: Sequence[str],
+    width: float = 0.62,
+) -> None:
+    """Draw level boxes: quartiles, median, whiskers within 1.5 of the quartiles' distance, dots.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    columns : sequence of ndarray of float64, shape [n_scans]
+        The numbers of each box.
+    places : ndarray of numbers, shape [n_boxes]
+        Heights.
+    colours : sequence of str
+        As ``#rrggbb``.
+    width : float
+        Of a box.
+    """
+    boxes = ax.boxplot(
+        list(columns),
+        positions=places.tolist(),
+        orientation="horizontal",
+        widths=width,
+        patch_artist=True,
+        showfliers=False,
+        medianprops={"color": INK, "linewidth": 1.6},
+        whiskerprops={"color": FAINT},
+        capprops={"color": FAINT},
+        manage_ticks=False,
+    )
+    for box, colour in zip(boxes["boxes"], colours, strict=True):
+        box.set(facecolor=f"{colour}55", edgecolor=colour)
+    jitter = np.random.default_rng(0)
+    for place, colour, numbers in zip(places, colours, columns, strict=True):
+        height = place + jitter.uniform(-width / 3, width / 3, numbers.size)
+        ax.scatter(numbers, height, s=9, color=colour, alpha=0.6, linewidths=0, zorder=3)

@@ -14,20 +14,18 @@ from matplotlib.patches import Circle, FancyArrowPatch, Wedge
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from agg2exp_core.figures.canvas import INK, group_handles, text_colour, title_of
 from agg2exp_core.figures.contributions import circle_order, contribution_graph
-from agg2exp_core.labels import colour_of, readable
+from agg2exp_core.figures.style import INK, group_handles, text_colour, title_of
+from agg2exp_core.labels import BACKGROUND, colour_of, readable
 
 _WIDEST_POINTS = 7.5
 _MANY = 22
 _POINTS_PER_INCH = 3.6
 """Of labels, for a small circle."""
-Point = NDArray[np.float64]
+_Point = NDArray[np.float64]
 
 
-def semantic_graph(
-    matrix: xr.DataArray, *, top: int = 3, background: str = "background", title: str
-) -> Figure:
+def semantic_graph(matrix: xr.DataArray, *, top: int = 3, background: str = BACKGROUND, title: str) -> Figure:
     """Draw the strongest contributions to each class, background left out.
 
     An arrow runs from the region where attribution lies to the class that it explains, as wide as
@@ -43,10 +41,6 @@ def semantic_graph(
     background : str
         The class that is left out; rows are divided by what remains.
     title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -99,7 +93,7 @@ def _heaviest(graph: nx.DiGraph[str]) -> float:
     return max((weight for _, _, weight in graph.edges.data("weight")), default=1.0)
 
 
-def _draw_edge(ax: Axes, start: Point, end: Point, radius: float, colour: str, strength: float) -> None:
+def _draw_edge(ax: Axes, start: _Point, end: _Point, radius: float, colour: str, strength: float) -> None:
     """Draw a curve that bends to the centre and to its own left, so that a pair of arrows parts."""
     step = end - start
     length = float(np.hypot(*step))
@@ -121,12 +115,12 @@ def _draw_edge(ax: Axes, start: Point, end: Point, radius: float, colour: str, s
     )
 
 
-def _towards(start: Point, end: Point) -> Point:
+def _towards(start: _Point, end: _Point) -> _Point:
     step = end - start
     return np.asarray(step / max(float(np.hypot(*step)), 1e-9))
 
 
-def _draw_node(ax: Axes, name: str, place: Point, radius: float, own: float, inch: float) -> None:
+def _draw_node(ax: Axes, name: str, place: _Point, radius: float, own: float, inch: float) -> None:
     x, y = float(place[0]), float(place[1])
     colour = colour_of(name)
     ax.add_patch(Circle((x, y), radius * 1.08, facecolor="white", edgecolor="none", zorder=3))
@@ -150,7 +144,7 @@ def _draw_node(ax: Axes, name: str, place: Point, radius: float, own: float, inc
         )
 
 
-def _draw_label(ax: Axes, name: str, place: Point, radius: float, crowded: bool, inch: float) -> None:
+def _draw_label(ax: Axes, name: str, place: _Point, radius: float, crowded: bool, inch: float) -> None:
     x, y = (float(part) for part in place)
     outside = 1 + radius + 0.09 / inch
     angle = float(np.degrees(np.arctan2(y, x)))

@@ -16,9 +16,19 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
-from agg2exp_core.figures.canvas import FAINT, INK, MISSING, SUBDUED, check_matrix, text_colour, title_of
 from agg2exp_core.figures.dark import ON_DATA
-from agg2exp_core.labels import readable
+from agg2exp_core.figures.style import (
+    FAINT,
+    INK,
+    MISSING,
+    SUBDUED,
+    check_matrix,
+    class_ticks,
+    region_kinds,
+    text_colour,
+    title_of,
+)
+from agg2exp_core.labels import BACKGROUND, readable
 
 _CELL_INCH = (0.47, 0.36)
 _LEAST_INCH = (3.6, 2.1)
@@ -42,7 +52,7 @@ class _Block:
 
 
 def heat_map(
-    matrix: xr.DataArray, *, title: str, signed: bool = False, background: str = "background"
+    matrix: xr.DataArray, *, title: str, signed: bool = False, background: str = BACKGROUND
 ) -> Figure:
     """Draw a class-by-region matrix.
 
@@ -61,10 +71,6 @@ def heat_map(
     background : str
         The region that is set apart.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     UsageError
@@ -80,9 +86,7 @@ def heat_map(
     figure, axes, bar = _frame(targets, blocks, cell)
     for ax, block in zip(axes, blocks, strict=True):
         _draw(ax, matrix.sel(roi=list(block.columns)), block, annotated)
-    axes[0].set_yticks(range(len(targets)), [readable(name) for name in targets])
-    for label, name in zip(axes[0].get_yticklabels(), targets, strict=True):
-        label.set(color=text_colour(name), fontweight="bold")
+    class_ticks(axes[0], targets)
     _colour_bar(figure, bar, blocks[-1], matrix)
     notes = ["framed: the class itself"]
     if annotated and "units" not in matrix.attrs:
@@ -94,11 +98,11 @@ def heat_map(
 
 
 def _blocks(matrix: xr.DataArray, signed: bool, background: str) -> list[_Block]:
-    names = [str(name) for name in matrix["roi"].values]
-    kinds = [str(kind) for kind in matrix["roi_kind"].values] if "roi_kind" in matrix.coords else []
-    kind_of = dict(zip(names, kinds, strict=True)) if kinds else dict.fromkeys(names, "class")
+    kind_of = region_kinds(matrix)
+    names = list(kind_of)
     inner = [name for name in names if name != background]
     colours = colormaps["RdBu_r" if signed else "YlGnBu"]
+    # square roots: the small shares, which are most of them, are told apart
     norm = _root_norm(matrix.sel(roi=inner or names), signed)
     blocks = []
     if background in names and inner:
@@ -108,7 +112,9 @@ def _blocks(matrix: xr.DataArray, signed: bool, background: str) -> list[_Block]
         blocks.append(_Block(_OWN_SCALE, (background,), apart, Normalize(low, high * 1.4)))
     for kind in dict.fromkeys(kind_of[name] for name in inner or names):
         columns = tuple(name for name in inner or names if kind_of[name] == kind)
-        blocks.append(_Block(_KINDS.get(kind, kind) if kinds else "", columns, colours, norm))
+        blocks.append(
+            _Block(_KINDS.get(kind, kind) if "roi_kind" in matrix.coords else "", columns, colours, norm)
+        )
     return blocks
 
 

@@ -7,7 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from agg2exp_core.figures.planes import DIVERGING, PLANES, cut, draw_planes
+from agg2exp_core.figures.planes import DIVERGING, PAGE, PLANES, cut, draw_planes
 from agg2exp_core.types import Affine, FloatVolume, Grid, Mask
 
 _PANEL_INCH = 4.3
@@ -42,10 +42,6 @@ def overlay(
     paper_threshold : bool
         Show absolute values above 1% of the largest instead, as the paper's code does.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     UsageError
@@ -76,7 +72,7 @@ def _frame(grid: Grid, title: str) -> tuple[Figure, list[Axes]]:
     gap, head, foot, bar = 0.16, 0.75, 0.45, 1.15
     width = sum(w for w, _ in sizes) * inch_per_mm + gap * 4 + bar
     height = tallest + head + foot
-    figure = Figure(figsize=(width, height), facecolor="#0b0d10")
+    figure = Figure(figsize=(width, height), facecolor=PAGE)
     axes, left = [], gap
     for w, h in sizes:
         bottom = foot + (tallest - h * inch_per_mm) / 2

@@ -9,10 +9,19 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from agg2exp_core.figures.canvas import INK, SUBDUED, check_target, plain_axes, text_colour, title_of
 from agg2exp_core.figures.contributions import contribution_graph
 from agg2exp_core.figures.distributions import draw_row
 from agg2exp_core.figures.graph import draw_graph
+from agg2exp_core.figures.style import (
+    INK,
+    SUBDUED,
+    check_target,
+    class_ticks,
+    percent_ticks,
+    plain_axes,
+    text_colour,
+    title_of,
+)
 from agg2exp_core.labels import colour_of, readable
 
 _N_NEIGHBOURS = 3
@@ -60,7 +69,7 @@ def four_panels(
     boxes = figure.add_axes((0.62, 0.55, 0.35, 0.36))
     columns = [values.sel(roi=name).dropna("scan").values for name in ranked]
     draw_row(boxes, columns, ranked, target)
-    boxes.xaxis.set_major_formatter(_percent)
+    percent_ticks(boxes)
     _head(boxes, f"all {values.sizes['scan']} scans")
     others = [name for name in ranked if name != target and name in local["target"].values]
     near = [target, *others[: _N_NEIGHBOURS - 1]]
@@ -84,12 +93,10 @@ def _bars(ax: Axes, row: xr.DataArray, names: Sequence[str], heading: str) -> No
         0.7,
         color=list(map(colour_of, names)),
     )
-    ax.set_yticks(range(len(names)), list(map(readable, names)))
-    for label, name in zip(ax.get_yticklabels(), names, strict=True):
-        label.set(color=text_colour(name), fontweight="bold")
+    class_ticks(ax, names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     plain_axes(ax)
-    ax.xaxis.set_major_formatter(_percent)
+    percent_ticks(ax)
     _head(ax, heading)
 
 
@@ -106,7 +113,7 @@ def _histograms(figure: Figure, values: xr.DataArray, near: Sequence[str]) -> No
             ax.tick_params(labelsize=7)
             ax.locator_params(axis="x", nbins=4)
             ax.locator_params(axis="y", nbins=3, integer=True)
-            ax.xaxis.set_major_formatter(_percent)
+            percent_ticks(ax)
             ax.set_title(
                 f"in {readable(roi)}" if target != roi else "in itself", fontsize=7.5, color=text_colour(roi)
             )
@@ -116,7 +123,3 @@ def _histograms(figure: Figure, values: xr.DataArray, near: Sequence[str]) -> No
 
 def _head(ax: Axes, heading: str) -> None:
     ax.set_title(heading, loc="left", fontsize=10.5, fontweight="bold", color=INK)
-
-
-def _percent(share: float, _: float) -> str:
-    return f"{100 * share:g} %"

@@ -14,12 +14,14 @@ from matplotlib.patheffects import withStroke
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import UsageError, out_of_range
 from agg2exp_core.types import Affine, FloatVolume, Grid, Mask
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "against_and_for", ["#67e8ff", "#2f8bff", "#1c1cc8", "#c81c1c", "#ff5a2f", "#ffb067"]
 )
+PAGE = "#0b0d10"
+"""Colour behind scans."""
 _OUTLINE = "#ffee00"
 _PAPER_SHARE_OF_PEAK = 0.01
 
@@ -46,6 +48,7 @@ class Plane:
 
         The patient's right, or the front, is on the left (radiological convention).
         """
+        # axes grow towards right, front and head; pictures from the top down, with the right on the left
         return np.asarray(np.take(volume, index, axis=self.normal).T[::-1, ::-1])
 
     def size_mm(self, grid: Grid) -> tuple[float, float]:
@@ -106,6 +109,7 @@ def cut(
     if percentile and not paper_threshold:
         threshold = np.percentile(strength, percentile)
     above = strength > threshold
+    # not the peak: a single voxel would leave all others colourless
     limit = float(np.percentile(strength[above], 99.0)) if above.any() else 1.0
     dark, bright = np.nanpercentile(image, (0.5, 99.5))
     grey = Normalize(float(dark), float(bright), clip=True)
@@ -151,7 +155,7 @@ def _check(image: FloatVolume, values: FloatVolume, mask: Mask, percentile: floa
             "mask", got="no voxel", allowed="at least one", remedy="pick a class that is present in the scan"
         )
     if not 0 <= percentile <= 100:
-        raise UsageError("percentile", got=f"{percentile}", allowed="0 to 100", remedy="try 95")
+        raise out_of_range("percentile", percentile, "0 to 100")
 
 
 def _outline(ax: Axes, inside: Mask, extent: tuple[float, float, float, float]) -> None:

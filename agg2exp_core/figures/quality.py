@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from agg2exp_core.figures.canvas import FAINT, INK, SUBDUED, plain_axes, text_colour, title_of
+from agg2exp_core.figures.style import FAINT, INK, SUBDUED, plain_axes, text_colour, title_of
 from agg2exp_core.labels import colour_of, readable
 
 _N_COLUMNS = 6

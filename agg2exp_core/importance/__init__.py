@@ -4,12 +4,11 @@ A reduction is data: `RoiSums` of any block of any scan can be added in any orde
 one attribution at a time or Dask the chunks of stored ones.
 """
 
-from agg2exp_core.importance.cohort import global_importance, stack_scans
-from agg2exp_core.importance.local import local_importance, local_importance_from_arrays
-from agg2exp_core.importance.regions import RoiSet
-from agg2exp_core.importance.streaming import StreamedSums
-from agg2exp_core.importance.sums import RoiSums
-from agg2exp_core.importance.table import to_table
+from agg2exp_core.importance.global_matrix import global_importance, stack_scans
+from agg2exp_core.importance.local_matrix import local_importance, local_importance_from_arrays
+from agg2exp_core.importance.matrix_table import to_table
+from agg2exp_core.importance.roi_set import RoiSet
+from agg2exp_core.importance.sums import RoiSums, StreamedSums
 
 __all__ = [
     "RoiSet",

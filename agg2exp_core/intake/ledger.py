@@ -1,36 +1,37 @@
-"""What has come in: one small file for each content and each arrival, none of which names anybody."""
+"""What was imported: one small file for each content and each unit of a source, none naming anybody."""
 
 from __future__ import annotations
 
 import json
-import uuid
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from agg2exp_core.errors import StoreError
+from agg2exp_core.files import whole_file
 
-FOLDER = ".ledger"
+LEDGER_FOLDER = ".ledger"
 
 ACCEPTED, KNOWN, NOT_WANTED, QUARANTINED, FAILED = "accepted", "known", "not wanted", "quarantined", "failed"
 NO_IMAGE = "no image"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """How one series or file fared.
+class ImportRecord:
+    """How the import of one series or file ended.
 
     Parameters
     ----------
     content : str
         Keyed hash of its bytes.
     status : {"accepted", "known", "not wanted", "no image", "quarantined", "failed"}
-        Taken in now; taken in or refused before; whole and not what is asked for; files that are neither
+        Imported now; imported or refused before; whole and not what is asked for; files that are neither
         DICOM images nor NIfTI; not usable; not done because of something that may pass, and so tried again
         the next time.
     scan_id : str
-        Under which it was taken in, else empty.
+        Under which it was imported, else empty.
     reason : str
         Why it was not, else empty.
     rules : str
@@ -42,6 +43,11 @@ class Entry:
     scan_id: str = ""
     reason: str = ""
     rules: str = ""
+
+    @classmethod
+    def failed(cls, error: Exception, content: str = "") -> ImportRecord:
+        """Return the record of an error that nobody foresaw."""
+        return cls(content, FAILED, reason=f"{kind_and_place(error)}; it is tried again the next time")
 
     @property
     def is_bad(self) -> bool:
@@ -55,34 +61,34 @@ class Ledger:
     Parameters
     ----------
     folder : Path
-        Where scans are taken in.
+        Where scans are imported to.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._contents = folder / FOLDER / "contents"
-        self._arrivals = folder / FOLDER / "arrivals"
+        self._contents = folder / LEDGER_FOLDER / "contents"
+        self._units = folder / LEDGER_FOLDER / "arrivals"
 
-    def entry(self, content: str) -> Entry | None:
+    def record(self, content: str) -> ImportRecord | None:
         """Return what was recorded of a content, or None."""
         path = self._contents / f"{content}.json"
-        return Entry(**_read(path)) if path.exists() else None
+        return ImportRecord(**_read(path)) if path.exists() else None
 
-    def entries(self) -> Iterator[Entry]:
+    def records(self) -> Iterator[ImportRecord]:
         """Yield all records, by content."""
-        for path in sorted(self._contents.glob("*.json")):
-            yield Entry(**_read(path))
+        for path in sorted(self._contents.glob("[!.]*.json")):
+            yield ImportRecord(**_read(path))
 
-    def record(self, entry: Entry) -> None:
-        """Keep how a content fared."""
-        write_json(self._contents / f"{entry.content}.json", asdict(entry))
+    def keep(self, record: ImportRecord) -> None:
+        """Write down how the import of a content ended."""
+        write_json(self._contents / f"{record.content}.json", asdict(record))
 
-    def knows_arrival(self, token: str) -> bool:
-        """Return whether everything of an arrival has been recorded."""
-        return (self._arrivals / f"{token}.json").exists()
+    def knows_unit(self, token: str) -> bool:
+        """Return whether everything of a unit has been recorded."""
+        return (self._units / f"{token}.json").exists()
 
-    def record_arrival(self, token: str, contents: list[str]) -> None:
-        """Keep that all contents of an arrival have been recorded."""
-        write_json(self._arrivals / f"{token}.json", {"contents": contents})
+    def keep_unit(self, token: str, contents: list[str]) -> None:
+        """Write down that all contents of a unit have been recorded."""
+        write_json(self._units / f"{token}.json", {"contents": contents})
 
 
 def _read(path: Path) -> Any:
@@ -93,13 +99,23 @@ def _read(path: Path) -> Any:
             path,
             got="a damaged record",
             allowed="JSON",
-            remedy="remove it: its series is then taken in again",
+            remedy="remove it: its series is then imported again",
         ) from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file so that it is there complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{uuid.uuid4().hex}")
-    partial.write_text(json.dumps(content, sort_keys=True))
-    partial.replace(path)
+    """Write a file so that it is there complete or not at all.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be written.
+    """
+    with whole_file(path, make_folder=True) as partial:
+        partial.write_text(json.dumps(content, sort_keys=True))
+
+
+def kind_and_place(error: BaseException) -> str:
+    """Return the type of an error, and the file and line that raised it: its text may name somebody."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

@@ -1,17 +1,21 @@
-"""Where scans come from: a folder or an S3 prefix (a PACS has a module of its own)."""
+"""Where scans come from: a folder, an S3 prefix, a user's own (a PACS has a module of its own)."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from agg2exp_core.errors import Agg2ExpError, StoreError, UsageError
+from agg2exp_core.intake.ledger import kind_and_place
+from agg2exp_core.plugins import find
 from agg2exp_core.s3 import s3_files
 from agg2exp_core.volumes.discovery import EXTENSIONS
 
@@ -32,6 +36,98 @@ class Source(Protocol):
         """Return patient, study and series of a listed unit, or None where only its files say it."""
 
 
+_MEMBERS: dict[str, tuple[str, ...]] = {"listing": (), "fetch": ("unit",), "whose": ("unit",)}
+"""Members of a `Source`, and what each is called with."""
+
+
+def open_source(source: str, n_days: int, until: date, body_part: str | None = None) -> Source:
+    """Return the source of scans that a text names.
+
+    Parameters
+    ----------
+    source : str
+        A folder, ``s3://bucket/prefix``, the ``http`` address of a DICOMweb service, or a user's own:
+        ``module:attribute`` of what is called without arguments and returns a `Source`.
+    n_days : int
+        Of a PACS: days of the studies, `until` the last of them.
+    until : date
+        Of a PACS: the last day.
+    body_part : str, optional
+        Of a PACS: only series of it.
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder, the address is none or holds a password, the DICOMweb client is not
+        installed, or a user's own is no source.
+    """
+    scheme, separator, rest = source.partition("://")
+    if separator and (scheme not in ("s3", "http", "https") or not rest.strip("/")):
+        raise UsageError(
+            "SOURCE",
+            got=f"{scheme}://" + ("…" if rest else ""),
+            allowed="a folder, s3://bucket/prefix, or the http:// or https:// address of a DICOMweb service",
+            remedy="give one of these",
+        )
+    if scheme == "s3" and separator:
+        return S3Source(source)
+    if not separator:
+        is_own = ":" in source and not Path(source).exists()
+        return _own_source(source) if is_own else FolderSource(Path(source))
+    try:
+        from agg2exp_core.intake.pacs import PacsSource, Query
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            source,
+            got=f"a DICOMweb service, for which {error.name} is not installed",
+            allowed="an installation with the extra dicom",
+            remedy="pip install agg2exp[dicom]",
+        ) from None
+    return PacsSource(source, Query(until - timedelta(days=n_days - 1), until, body_part=body_part))
+
+
+def _own_source(reference: str) -> Source:
+    """Return a user's source, of which every member is there and can be called as it will be."""
+    made = find("source", reference)
+    if callable(made):
+        if not _takes(made, ()):
+            raise _no_source(reference, "cannot be called without arguments")
+        try:
+            made = made()
+        except Exception as error:  # its text may name somebody
+            raise _no_source(reference, f"fails when it is called ({kind_and_place(error)})") from error
+    for name, arguments in _MEMBERS.items():
+        member = getattr(made, name, None)
+        call = f"{name}({', '.join(arguments)})"
+        if not callable(member):
+            raise _no_source(reference, f"gives a {type(made).__name__} without {call}")
+        if not _takes(member, arguments):
+            raise _no_source(reference, f"gives a {type(made).__name__} that cannot be asked for {call}")
+    if inspect.isgeneratorfunction(made.fetch):
+        raise _no_source(reference, "has a fetch that is a plain generator, without @contextmanager")
+    return cast(Source, made)
+
+
+def _takes(function: Any, arguments: tuple[str, ...]) -> bool:
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in without a signature
+        return True
+    return True
+
+
+def _no_source(reference: str, got: str) -> UsageError:
+    calls = [f"{name}({', '.join(arguments)})" for name, arguments in _MEMBERS.items()]
+    return UsageError(
+        "source",
+        got=f"{reference!r}, which {got}",
+        allowed=f"what is called without arguments and returns an object with {', '.join(calls)}",
+        remedy="write it as docs/extending.md shows",
+    )
+
+
 def listed(source: Source) -> dict[str, str]:
     """Return the units of a source with their states.
 
@@ -41,7 +137,7 @@ def listed(source: Source) -> dict[str, str]:
         If it does not answer.
     """
     try:
-        return source.listing()
+        return {str(unit): str(state) for unit, state in source.listing().items()}
     except Agg2ExpError:
         raise
     except Exception as error:  # its text may hold addresses of series

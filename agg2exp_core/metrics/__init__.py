@@ -4,16 +4,25 @@ Perturbed outputs depend on the scan alone, not on the method or the class: they
 scan (`Perturbations`) and shared by whatever is judged.
 """
 
-from agg2exp_core.metrics.metric import Clean, Falls, Metric, Perturbations, Score, Subject
+from agg2exp_core.metrics.metric import (
+    REFERENCE_METHOD,
+    Metric,
+    OutputDrops,
+    Perturbations,
+    Score,
+    SegmentedScan,
+    Subject,
+)
 from agg2exp_core.metrics.registry import METRICS, make_metric, recipe
 
 __all__ = [
     "METRICS",
-    "Clean",
-    "Falls",
+    "REFERENCE_METHOD",
     "Metric",
+    "OutputDrops",
     "Perturbations",
     "Score",
+    "SegmentedScan",
     "Subject",
     "make_metric",
     "recipe",

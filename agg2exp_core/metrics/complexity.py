@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from agg2exp_core.attribution.method import Geometry, Method, Passes
-from agg2exp_core.attribution.ranges import at_least
-from agg2exp_core.metrics.metric import Falls, Score, Subject
+from agg2exp_core.metrics.metric import Metric, OutputDrops, Score, Subject
 
 
-@dataclass(frozen=True)
-class Complexity:
-    """Share of voxels whose absolute attribution exceeds a share of the largest (Eq. 10).
+class Complexity(Metric):
+    """Share of voxels whose absolute attribution exceeds a share of the largest (Eq. 10)."""
 
-    Parameters
-    ----------
-    threshold : float
-        Of the largest absolute value.
-    """
+    name = "complexity"
+    direction = "lower"
+    bounds = (0.0, 1.0)
+    unit = "share of voxels"
 
-    name: ClassVar[str] = "complexity"
-    direction: ClassVar[Literal["higher", "lower"]] = "lower"
-    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    unit: ClassVar[str] = "share of voxels"
-    threshold: float = 0.1
+    threshold: Annotated[float, Field(ge=0)] = 0.1
+    """Of the largest absolute value."""
 
-    def __post_init__(self) -> None:
-        at_least("threshold", self.threshold, 0)
-
-    @property
-    def perturbations(self) -> None:
-        """None: the attribution alone says it."""
-        return None
-
-    def scores(self, subject: Subject, falls: Callable[[int], Falls]) -> Mapping[str, Score]:
+    def scores(self, subject: Subject, output_drops: Callable[[int], OutputDrops]) -> Mapping[str, Score]:
         """Return the score of each class of a subject."""
         return {name: self._score(subject.on_voxels(name)) for name in subject.classes}
 
@@ -45,7 +30,3 @@ class Complexity:
         size = np.abs(values)
         peak = float(size.max(initial=0.0))
         return Score(float((size > self.threshold * peak).mean()) if peak else float("nan"))
-
-    def passes(self, geometry: Geometry, method: Method) -> Passes:
-        """Return none."""
-        return Passes(0)

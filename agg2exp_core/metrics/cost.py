@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agg2exp_core.attribution.method import Counted, Geometry, Method, Passes
+from agg2exp_core.attribution import Geometry, Method, Passes
 from agg2exp_core.metrics.complexity import Complexity
 from agg2exp_core.metrics.efficiency import Efficiency
 from agg2exp_core.metrics.faithfulness import Faithfulness
@@ -25,7 +25,7 @@ def our_passes(geometry: Geometry, methods: Sequence[Method], metrics: Sequence[
     """Return the window passes of one scan, at most: attributions, metrics, shared perturbations."""
     total = shared_passes(geometry, metrics)
     for method in methods:
-        total = total.plus(method.passes(geometry) if isinstance(method, Counted) else Passes(0))
+        total = total.plus(method.passes(geometry) or Passes(0))
         for metric in metrics:
             total = total.plus(metric.passes(geometry, method))
     return total
@@ -59,7 +59,7 @@ def procedure_passes(geometry: Geometry, methods: Sequence[Method], metrics: Seq
     total = Passes(0)
     for method in methods:
         samples = int(getattr(method, "n_samples", getattr(method, "n_steps", 1)))
-        backward = 0 if hasattr(method, "spread") else samples * n
+        backward = 0 if method.players else samples * n
         once = Passes(samples * n, backward)
         total = total.plus(once)
         for metric in metrics:

@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import torch
 
-from agg2exp_core.attribution import attribute_planes
-from agg2exp_core.attribution.method import Counted, Geometry, Method, Passes
+from agg2exp_core.attribution import Geometry, Method, Passes, attribute_planes
 from agg2exp_core.execution import counted
-from agg2exp_core.metrics.metric import Falls, Score, Subject
+from agg2exp_core.metrics.metric import Metric, OutputDrops, Score, Subject
 
 
-@dataclass(frozen=True)
-class Efficiency:
+class Efficiency(Metric):
     """Seconds of the method alone on all classes of a scan together, shared evenly by them.
 
     Nothing is stored meanwhile. The details count the windows that passed the network forward and
     backward, which no machine changes.
     """
 
-    name: ClassVar[str] = "efficiency"
-    direction: ClassVar[Literal["higher", "lower"]] = "lower"
-    bounds: ClassVar[tuple[float, float]] = (0.0, float("inf"))
-    unit: ClassVar[str] = "seconds a class"
+    name = "efficiency"
+    direction = "lower"
+    bounds = (0.0, float("inf"))
+    unit = "seconds a class"
 
-    @property
-    def perturbations(self) -> None:
-        """None: the method runs as it is."""
-        return None
-
-    def scores(self, subject: Subject, falls: Callable[[int], Falls]) -> Mapping[str, Score]:
+    def scores(self, subject: Subject, output_drops: Callable[[int], OutputDrops]) -> Mapping[str, Score]:
         """Return the score of each class of a subject."""
         clean = subject.clean
         with counted(clean.model) as (model, tally):
@@ -62,7 +53,7 @@ class Efficiency:
 
     def passes(self, geometry: Geometry, method: Method) -> Passes:
         """Return the passes of the method, at most."""
-        return method.passes(geometry) if isinstance(method, Counted) else Passes(0)
+        return method.passes(geometry) or Passes(0)
 
 
 def _synchronize(device: torch.device) -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
-from agg2exp_core.attribution import Execution
-from agg2exp_core.attribution.method import Geometry, Method, Passes
-from agg2exp_core.attribution.players import PlayerMethod
+from agg2exp_core.attribution import Execution, Geometry, Method, Passes
+from agg2exp_core.settings import Settings
 from agg2exp_core.types import Prediction, Scan, SegmentationModel
 
-Falls = NDArray[np.float64]
-"""Falls of the aggregated outputs of all classes ``[n_perturbations, L]``; NaN for absent classes."""
+OutputDrops = NDArray[np.float64]
+"""Aggregated outputs of the clean scan less those of perturbed ones, of all classes ``[n_perturbations, L]``;
+NaN for absent classes."""
+
+REFERENCE_METHOD = ("shapley_semantic", {"max_exact_players": 13})
+"""The method whose matrix the others are measured against, exact where it can be, and its parameters."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class Clean:
-    """A scan and its model: what perturbed outputs depend on, and no attribution.
+class SegmentedScan:
+    """A scan as a model segments it: what perturbed outputs depend on, and no attribution.
 
     Parameters
     ----------
@@ -71,7 +76,7 @@ class Subject:
 
     Parameters
     ----------
-    clean : Clean
+    clean : SegmentedScan
         The scan and its model.
     method : Method
         How the attributions were made.
@@ -83,12 +88,13 @@ class Subject:
     matrix : callable
         The local matrix of these attributions.
     exact_matrix : callable
-        The local matrix of the yardstick, `shapley_semantic`.
+        The local matrix of the reference method.
     exact_info : callable
-        From a class to what the yardstick says about it: which share was solved exactly, and its error.
+        From a class to what the reference method says about it: which share was solved exactly, and its
+        error.
     """
 
-    clean: Clean
+    clean: SegmentedScan
     method: Method
     classes: tuple[str, ...]
     attribution: Callable[[str], Any]
@@ -103,11 +109,7 @@ class Subject:
         They judge a method of players by the whole value of a player on each of its voxels, as the
         paper's Table 1 does; its regions are judged by values that sum to the player's.
         """
-        method = self.method
-        if not isinstance(method, PlayerMethod) or method.spread == "repeat":
-            return None
-        ids = method.supervoxels(torch.from_numpy(self.clean.prediction.labels.astype(np.int16))).numpy()
-        return np.asarray(np.bincount(ids.ravel())[ids])
+        return self.method.player_sizes(self.clean.prediction.labels)
 
     def on_voxels(self, name: str) -> NDArray[np.floating[Any]]:
         """Return the attribution of a class that the metrics of voxels judge."""
@@ -125,33 +127,43 @@ class Perturbations(Protocol):
     def most(self, n_classes: int) -> int:
         """Return how many there are, at most, for a model of L classes."""
 
-    def falls(self, clean: Clean, start: int, stop: int) -> Falls:
-        """Return the falls for perturbations `start` to `stop` ``[stop - start, L]``, however cut."""
+    def output_drops(self, clean: SegmentedScan, start: int, stop: int) -> OutputDrops:
+        """Return the drops for perturbations `start` to `stop` ``[stop - start, L]``, however cut."""
 
 
-class Metric(Protocol):
-    """A frozen dataclass whose fields are the metric's options."""
+class Metric(Settings):
+    """A metric, whose fields are its options."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     name: ClassVar[str]
+    """What users call it."""
     direction: ClassVar[Literal["higher", "lower"]]
-    bounds: ClassVar[tuple[float, float]]
-    unit: ClassVar[str]
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+    """Which scores are better."""
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """Between which scores lie."""
+    unit: ClassVar[str] = ""
+    """Of a score, in words."""
+    needs_exact_matrix: ClassVar[bool] = False
+    """Whether it asks for `Subject.exact_matrix`, which costs passes of its own."""
 
     @property
     def perturbations(self) -> Perturbations | None:
-        """The perturbed outputs that it needs, if any."""
+        """The perturbed outputs that it needs; by default none."""
+        return None
 
-    def scores(self, subject: Subject, falls: Callable[[int], Falls]) -> Mapping[str, Score]:
+    @abstractmethod
+    def scores(self, subject: Subject, output_drops: Callable[[int], OutputDrops]) -> Mapping[str, Score]:
         """Return the score of each class of a subject.
 
         Parameters
         ----------
         subject : Subject
             What is judged.
-        falls : callable
-            From n to the first n rows of the falls of `perturbations`, all of them for a large n.
+        output_drops : callable
+            From n to the first n rows of the output drops of `perturbations`, all of them for a large n.
         """
 
     def passes(self, geometry: Geometry, method: Method) -> Passes:
         """Return the window passes for one scan and method beside those of its perturbations, at most."""
+        return Passes(0)

@@ -1,4 +1,4 @@
-"""What is said below a table of scores: its uncertainty, its yardstick, the options behind it."""
+"""What is said below a table of scores: its uncertainty, its reference, the options behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from agg2exp_core.metrics.regions import YARDSTICK_DETAILS, RoiDistance
+from agg2exp_core.metrics.regions import REFERENCE_DETAILS, RoiDistance
 from agg2exp_core.metrics.table import named
 
 
@@ -52,14 +52,14 @@ def sampling_note(scores: pd.DataFrame) -> str:
     return f"Standard error of sampling, of one class and scan: {'; '.join(texts)}.\n" if texts else ""
 
 
-def yardstick_note(scores: pd.DataFrame) -> str:
+def reference_note(scores: pd.DataFrame) -> str:
     """Return how exact the matrix was that `roi_distance` measures against; empty without that metric."""
     told = scores.loc[scores["metric"] == RoiDistance.name, "details"].map(json.loads)
     if told.empty:
         return ""
-    shares, errors = (told.map(operator.itemgetter(name)).astype(float) for name in YARDSTICK_DETAILS)
+    shares, errors = (told.map(operator.itemgetter(name)).astype(float) for name in REFERENCE_DETAILS)
     return (
-        f"roi_distance: of the yardstick's mass {shares.mean():.3g} was solved exactly "
+        f"roi_distance: of the reference method's mass {shares.mean():.3g} was solved exactly "
         f"(of one class and scan at least {shares.min():.3g}); "
         f"relative standard error at most {errors.max():.2g}.\n"
     )

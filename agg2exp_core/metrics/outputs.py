@@ -1,4 +1,4 @@
-"""Aggregated outputs of a perturbed scan, for all classes at once, and by how much they fall."""
+"""Aggregated outputs of a perturbed scan, for all classes at once, and by how much they drop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agg2exp_core.attribution.aggregation import Clean as CleanMasks
-from agg2exp_core.attribution.aggregation import choose_aggregation
-from agg2exp_core.attribution.engine import Problem
+from agg2exp_core.attribution import Problem
+from agg2exp_core.attribution.masks import choose_aggregation
 from agg2exp_core.errors import UsageError
 from agg2exp_core.execution import fitting_windows
-from agg2exp_core.metrics.metric import Clean, Falls
-from agg2exp_core.prediction import as_image, sliding_logits, spatial_shape
-from agg2exp_core.windows import Tiling
+from agg2exp_core.metrics.metric import OutputDrops, SegmentedScan
+from agg2exp_core.prediction import sliding_logits
 
 Outputs = NDArray[np.float64]
 """Aggregated outputs by class ``[L]``, or what windows add to them ``[n_windows, L]``."""
@@ -29,7 +27,7 @@ class Readout:
 
     Parameters
     ----------
-    clean : Clean
+    clean : SegmentedScan
         The scan, whose prediction fixes the masks.
     aggregation : str
         A linear one (Eq. 2).
@@ -45,7 +43,7 @@ class Readout:
     volume of each perturbed scan.
     """
 
-    clean: Clean
+    clean: SegmentedScan
     aggregation: str = "sum"
     mask: str = "fixed"
     output: str = "logits"
@@ -53,39 +51,36 @@ class Readout:
     @cached_property
     def problem(self) -> Problem:
         """The scan as the engine sees it."""
-        model, prediction = self.clean.model, self.clean.prediction
-        image = as_image(model, self.clean.scan)
-        tiling = Tiling(model.windows, spatial_shape(image))
+        clean = self.clean
         aggregation = choose_aggregation(self.aggregation, None)
-        masks = CleanMasks.of(prediction, None, tiling, image)
-        return Problem(model=model, image=image, tiling=tiling, clean=masks, aggregation=aggregation)
+        return Problem.of(clean.model, clean.scan, clean.prediction, aggregation)
 
     @property
     def by_window(self) -> bool:
         """Whether outputs are sums over windows."""
         return (self.mask, self.output) == ("fixed", "logits")
 
-    def falls(self, images: Iterable[torch.Tensor]) -> Falls:
-        """Return by how much the outputs of perturbed scans ``[C, X, Y, Z]`` fall ``[n, L]``.
+    def output_drops(self, images: Iterable[torch.Tensor]) -> OutputDrops:
+        """Return by how much the outputs of perturbed scans ``[C, X, Y, Z]`` drop.
 
         Returns
         -------
         ndarray of float64, shape [n, L]
             Of the clean scan less the perturbed one; NaN for classes without a voxel.
         """
-        fall = self._fall_by_window if self.by_window else self._fall_of_volume
-        rows = [fall(image) for image in images]
-        falls = np.array(rows).reshape(len(rows), self.clean.model.n_classes)
-        absent = np.bincount(self.clean.prediction.labels.ravel(), minlength=falls.shape[1]) == 0
-        falls[:, absent] = np.nan
-        return falls
+        drop = self._drop_by_window if self.by_window else self._drop_of_volume
+        rows = [drop(image) for image in images]
+        drops = np.array(rows).reshape(len(rows), self.clean.model.n_classes)
+        absent = np.bincount(self.clean.prediction.labels.ravel(), minlength=drops.shape[1]) == 0
+        drops[:, absent] = np.nan
+        return drops
 
-    def _fall_by_window(self, image: torch.Tensor) -> Outputs:
+    def _drop_by_window(self, image: torch.Tensor) -> Outputs:
         tiling = self.problem.tiling
         changed = tiling.pad((image != self.problem.image).any(dim=0, keepdim=True))[0]
         touched = [i for i, window in enumerate(tiling.windows) if bool(changed[window].any())]
-        fall: Outputs = (self._clean_windows[touched] - self._windows(image, touched)).sum(axis=0)
-        return fall
+        drop: Outputs = (self._clean_windows[touched] - self._windows(image, touched)).sum(axis=0)
+        return drop
 
     @cached_property
     def _clean_windows(self) -> Outputs:
@@ -113,9 +108,9 @@ class Readout:
         fitting_windows(model, self.clean.execution.window_batch, work)
         return parts
 
-    def _fall_of_volume(self, image: torch.Tensor) -> Outputs:
-        fall: Outputs = self._clean_volume - self._volume(image)
-        return fall
+    def _drop_of_volume(self, image: torch.Tensor) -> Outputs:
+        drop: Outputs = self._clean_volume - self._volume(image)
+        return drop
 
     @cached_property
     def _clean_volume(self) -> Outputs:

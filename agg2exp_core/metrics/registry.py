@@ -1,33 +1,26 @@
-"""Metrics by name, a user's own among them, and their options from text."""
+"""Metrics by name, a user's own among them, and their options."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any, cast
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any
 
-from agg2exp_core.attribution.method import Geometry, Method, Passes
-from agg2exp_core.attribution.registry import nearest, parse_fields
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import UsageError, unknown_name
 from agg2exp_core.metrics.complexity import Complexity
 from agg2exp_core.metrics.efficiency import Efficiency
 from agg2exp_core.metrics.faithfulness import Faithfulness
 from agg2exp_core.metrics.metric import Metric
 from agg2exp_core.metrics.regions import RoiDistance, RoiFaithfulness
 from agg2exp_core.metrics.sensitivity import Sensitivity
-from agg2exp_core.references import find
+from agg2exp_core.plugins import check_settings, derived, fields_of, find, given_to, is_frozen_dataclass
 
 METRICS: dict[str, type[Metric]] = {
     metric.name: metric
     for metric in (Faithfulness, Sensitivity, Complexity, Efficiency, RoiFaithfulness, RoiDistance)
 }
 """All metrics, in the order of the table."""
-
-
-_CONTRACT = (
-    "a frozen dataclass whose fields have defaults, with direction ('higher' or 'lower'), bounds, unit and "
-    "scores(subject, falls)"
-)
 
 
 def make_metric(name: str, params: Mapping[str, Any] | None = None) -> Metric:
@@ -45,38 +38,59 @@ def make_metric(name: str, params: Mapping[str, Any] | None = None) -> Metric:
     UsageError
         If the metric or an option does not exist, or a value is not of its type or range.
     """
-    kind = METRICS[name] if name in METRICS else _own_metric(name)
-    return kind(**parse_fields(kind, name, params or {}))
-
-
-def _own_metric(reference: str) -> type[Metric]:
-    if ":" not in reference:
-        raise UsageError(
-            "metric",
-            got=f"{reference!r}",
-            allowed=f"{', '.join(METRICS)} or module:attribute",
-            remedy=nearest(reference, METRICS),
-        )
-    kind = find("metric", reference)
-    params = getattr(kind, "__dataclass_params__", None)
-    says = isinstance(kind, type) and params is not None and params.frozen
-    if (
-        not says
-        or getattr(kind, "direction", None) not in ("higher", "lower")
-        or not all(hasattr(kind, name) for name in ("bounds", "unit", "scores"))
-        or any(field.default is dataclasses.MISSING for field in dataclasses.fields(kind))
-    ):
-        raise UsageError("metric", got=f"{reference!r}", allowed=_CONTRACT, remedy="write it so")
-    defaults = {"perturbations": None, "passes": _no_passes}
-    attributes = {name: value for name, value in defaults.items() if not hasattr(kind, name)}
-    names = {"name": reference, "__doc__": kind.__doc__, "__module__": kind.__module__}
-    return cast(type[Metric], type(kind.__name__, (kind,), attributes | names))
-
-
-def _no_passes(metric: Metric, geometry: Geometry, method: Method) -> Passes:
-    return Passes(0)
+    if name not in METRICS and ":" not in name:
+        raise unknown_name("metric", name, METRICS, beside="module:attribute")
+    kind = METRICS[name] if name in METRICS else _user_metric(name)
+    return kind(**(params or {}))
 
 
 def recipe(metric: Metric) -> dict[str, Any]:
     """Return all options of a metric, JSON-ready: what its scores depend on."""
-    return {"metric": metric.name, **dataclasses.asdict(metric)}
+    return {"metric": metric.name, **metric.model_dump(by_alias=True)}
+
+
+def _user_metric(reference: str) -> type[Metric]:
+    """Return a user's own metric under the name of its reference."""
+    found = find("metric", reference)
+    if not isinstance(found, type):
+        raise _refused(reference, f"a {type(found).__name__}")
+    return _metric(reference, found)
+
+
+@cache
+def _metric(reference: str, found: type) -> type[Metric]:
+    """Return one class for what is found; a module that is loaded anew has another."""
+    refused = partial(_refused, reference)
+    if not issubclass(found, Metric) and is_frozen_dataclass(found) and hasattr(found, "scores"):
+        found = _adapted(found, refused)
+    if not issubclass(found, Metric):
+        raise refused("a class that derives from no metric and is no frozen dataclass with scores")
+    check_settings(found, refused)
+    if getattr(found, "direction", None) not in ("higher", "lower"):
+        raise refused("whose direction is neither 'higher' nor 'lower'")
+    return derived(found, found, {"name": reference}, {})
+
+
+def _adapted(kind: type, refused: Callable[[str], UsageError]) -> type[Metric]:
+    """Return a metric with the fields of a user's dataclass, whose objects do the work."""
+
+    def calling(name: str) -> Callable[..., Any]:
+        return lambda self, *arguments: getattr(kind(**given_to(self)), name)(*arguments)
+
+    names = ("direction", "bounds", "unit", "needs_exact_matrix")
+    members: dict[str, Any] = {name: getattr(kind, name) for name in names if hasattr(kind, name)}
+    members |= {name: calling(name) for name in ("scores", "passes") if hasattr(kind, name)}
+    if hasattr(kind, "perturbations"):
+        members["perturbations"] = property(lambda self: kind(**given_to(self)).perturbations)
+    fields = fields_of(inspect.signature(kind).parameters.values(), kind, refused)
+    return derived(Metric, kind, members, fields)  # type: ignore[type-abstract]
+
+
+def _refused(reference: str, got: str) -> UsageError:
+    return UsageError(
+        "metric",
+        got=f"{reference!r}, {got}",
+        allowed="a class deriving from agg2exp_core.metrics.Metric, whose fields have defaults, with "
+        "direction ('higher' or 'lower') and scores(subject, output_drops)",
+        remedy="write it so",
+    )

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
-from agg2exp_core.attribution import attribute_planes
-from agg2exp_core.attribution.method import Counted, Geometry, Method, Passes
-from agg2exp_core.attribution.ranges import at_least, one_of
-from agg2exp_core.metrics.metric import Clean, Falls, Score, Subject
+from agg2exp_core.attribution import Geometry, Method, Passes, attribute_planes
+from agg2exp_core.metrics.metric import Metric, OutputDrops, Score, SegmentedScan, Subject
+from agg2exp_core.random import generator
 from agg2exp_core.types import Scan
 
 
-@dataclass(frozen=True)
-class Sensitivity:
+class Sensitivity(Metric):
     """Mean of ``||e(x) - e(x')||_2 / ||e(x)||_2`` over noisy copies x' of the scan (Eq. 9).
-
-    Parameters
-    ----------
-    n_perturbations : int
-        Noisy copies, at most.
-    noise : str
-        ``uniform`` in [-radius, radius], as the published figures, or ``gaussian`` with radius as its
-        standard deviation.
-    radius : float
-        In units of the preprocessed scan.
-    precision : float, optional
-        Standard error of the mean at which no more copies are taken; there are two at least.
 
     Notes
     -----
@@ -41,26 +27,22 @@ class Sensitivity:
     clean scan's. A copy keeps the scan's id, so that a random method draws the same numbers for both.
     """
 
-    name: ClassVar[str] = "sensitivity"
-    direction: ClassVar[Literal["higher", "lower"]] = "lower"
-    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
-    unit: ClassVar[str] = "relative change"
-    n_perturbations: int = 3
-    noise: str = "uniform"
-    radius: float = 0.1
+    name = "sensitivity"
+    direction = "lower"
+    bounds = (0.0, math.inf)
+    unit = "relative change"
+
+    n_perturbations: Annotated[int, Field(ge=1)] = 3
+    """Noisy copies, at most."""
+    noise: Literal["uniform", "gaussian"] = "uniform"
+    """``uniform`` in [-radius, radius], as the published figures, or ``gaussian`` with radius as its standard
+    deviation."""
+    radius: Annotated[float, Field(ge=0)] = 0.1
+    """In units of the preprocessed scan."""
     precision: float | None = None
+    """Standard error of the mean at which no more copies are taken; there are two at least."""
 
-    def __post_init__(self) -> None:
-        at_least("n_perturbations", self.n_perturbations, 1)
-        at_least("radius", self.radius, 0)
-        one_of("noise", self.noise, ("uniform", "gaussian"))
-
-    @property
-    def perturbations(self) -> None:
-        """None: what is perturbed is explained anew by each method."""
-        return None
-
-    def scores(self, subject: Subject, falls: Callable[[int], Falls]) -> Mapping[str, Score]:
+    def scores(self, subject: Subject, output_drops: Callable[[int], OutputDrops]) -> Mapping[str, Score]:
         """Return the score of each class of a subject."""
         changes: list[dict[str, float]] = []
         for n in range(self.n_perturbations):
@@ -95,19 +77,16 @@ class Sensitivity:
                 moments[name].add(before * scale, values * scale)
         return {name: moments[name].relative_change for name in subject.classes}
 
-    def noisy(self, clean: Clean, index: int) -> Scan:
+    def noisy(self, clean: SegmentedScan, index: int) -> Scan:
         """Return a noisy copy of a scan under its own id."""
-        address = repr((clean.seed, clean.scan.scan_id, "sensitivity", index)).encode()
-        key = np.frombuffer(hashlib.sha256(address).digest()[:16], np.uint64)
-        rng, shape = np.random.Generator(np.random.Philox(key=key)), clean.scan.image.shape
+        rng, shape = generator(clean.seed, clean.scan.scan_id, "sensitivity", index), clean.scan.image.shape
         noise = rng.uniform(-1, 1, shape) if self.noise == "uniform" else rng.standard_normal(shape)
         image = clean.scan.image + torch.from_numpy(self.radius * noise).to(clean.scan.image)
         return replace(clean.scan, image=image)
 
     def passes(self, geometry: Geometry, method: Method) -> Passes:
         """Return the passes of explaining all copies, at most."""
-        once = method.passes(geometry) if isinstance(method, Counted) else Passes(0)
-        return once.times(self.n_perturbations)
+        return (method.passes(geometry) or Passes(0)).times(self.n_perturbations)
 
 
 def _mean(changes: list[float]) -> Score:

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
-from agg2exp_core.attribution.baselines import baseline_image
-from agg2exp_core.metrics.metric import Clean, Falls
-from agg2exp_core.metrics.outputs import Readout
+from agg2exp_core.attribution.baselines import Baseline, baseline_image
+from agg2exp_core.metrics.metric import OutputDrops, SegmentedScan
+from agg2exp_core.metrics.outputs import Readout, check_readout
+from agg2exp_core.random import generator
+from agg2exp_core.settings import Settings
 
 
-@dataclass(frozen=True)
-class Subsets:
-    """Copies of a scan in which a random subset of voxels is the baseline.
+class Subsets(Settings):
+    """Copies of a scan in which a random subset of voxels is the baseline, and how their outputs are read."""
 
-    Parameters
-    ----------
-    n_subsets : int
-        How many.
-    subset_size : int
-        Voxels of each; at most half of a scan's.
-    subset_share : float or None
-        In place of the size: the share of the scan's voxels.
-    baseline, aggregation, mask, output : str
-        What voxels become, and how the outputs are read; see `Readout`.
-    """
+    n_subsets: Annotated[int, Field(ge=3)] = 100
+    """Subsets, at most."""
+    subset_size: Annotated[int, Field(ge=1)] = 224**2
+    """Voxels of each; at most half of the scan's."""
+    subset_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """In place of the size: the share of the scan's voxels."""
+    baseline: Baseline = "zero"
+    """What removed voxels become, as for integrated gradients."""
+    aggregation: str = "sum"
+    """``sum``, ``mean`` or ``probability`` (Eq. 2)."""
+    mask: Literal["fixed", "recomputed"] = "fixed"
+    """``fixed`` from the clean scan, or ``recomputed`` on each perturbed one, as the published code."""
+    output: Literal["logits", "probabilities"] = "logits"
+    """``logits``, or ``probabilities``, as the published code."""
 
-    n_subsets: int
-    subset_size: int
-    subset_share: float | None
-    baseline: str
-    aggregation: str
-    mask: str
-    output: str
+    def model_post_init(self, context: Any, /) -> None:
+        """Refuse outputs without a meaning."""
+        check_readout(self.aggregation, self.mask, self.output)
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """What a row of falls depends on, JSON-ready; how many there are is none of it."""
-        return {"kind": "subsets", **asdict(self)} | {"n_subsets": None}
+        """What a row of output drops depends on, JSON-ready; how many there are is none of it."""
+        return {"kind": "subsets", **self.model_dump()} | {"n_subsets": None}
 
     def most(self, n_classes: int) -> int:
         """Return how many there are."""
@@ -56,16 +55,14 @@ class Subsets:
             return max(math.ceil(self.subset_share * n_voxels), 1)
         return max(min(self.subset_size, n_voxels // 2), 1)
 
-    def voxels(self, clean: Clean, index: int) -> NDArray[np.int64]:
+    def voxels(self, clean: SegmentedScan, index: int) -> NDArray[np.int64]:
         """Return the flat indices of a subset's voxels, in ascending order ``[m]``."""
         n_voxels = clean.prediction.labels.size
-        address = repr((clean.seed, clean.scan.scan_id, "subset", index)).encode()
-        key = np.frombuffer(hashlib.sha256(address).digest()[:16], np.uint64)
-        rng = np.random.Generator(np.random.Philox(key=key))
+        rng = generator(clean.seed, clean.scan.scan_id, "subset", index)
         return np.sort(rng.choice(n_voxels, self.size(n_voxels), replace=False, shuffle=False))
 
-    def falls(self, clean: Clean, start: int, stop: int) -> Falls:
-        """Return the falls for subsets `start` to `stop` ``[stop - start, L]``."""
+    def output_drops(self, clean: SegmentedScan, start: int, stop: int) -> OutputDrops:
+        """Return the output drops for subsets `start` to `stop` ``[stop - start, L]``."""
         readout = Readout(clean, self.aggregation, self.mask, self.output)
         image = readout.problem.image
         base = baseline_image(self.baseline, image, clean.model)
@@ -75,4 +72,4 @@ class Subsets:
             removed[torch.from_numpy(self.voxels(clean, index)).to(image.device)] = True
             return torch.where(removed.reshape(image.shape[1:]), base, image)
 
-        return readout.falls(without(index) for index in range(start, stop))
+        return readout.output_drops(without(index) for index in range(start, stop))

@@ -125,5 +125,5 @@ def classes_to_markdown(table: pd.DataFrame) -> str:
 
 def _ordered(names: Iterable[str]) -> list[str]:
     """Return metrics as `METRICS` lists them, then users' own."""
-    there = list(dict.fromkeys(names))
-    return [*(name for name in METRICS if name in there), *(name for name in there if name not in METRICS)]
+    found = list(dict.fromkeys(names))
+    return [*(name for name in METRICS if name in found), *(name for name in found if name not in METRICS)]

@@ -1,8 +1,8 @@
 """Anything that segments becomes a `SegmentationModel`.
 
 `load_model` reads a MONAI bundle (a folder, or ``monai:NAME``), a folder of nnU-Net v2, a model description
-(YAML with a weights file), a TorchScript or exported program beside its description, or a packaged model;
-`wrap_network` takes a network that is already in memory.
+(YAML with a weights file), a TorchScript or exported program beside its description, a packaged model, or
+calls a user's function (``module:attribute``); `wrap_network` takes a network that is already in memory.
 """
 
 from agg2exp_core.models.loading import PACKAGED_MODELS, check_reference, load_model

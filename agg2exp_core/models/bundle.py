@@ -16,13 +16,12 @@ from monai.bundle import ConfigParser
 from monai.inferers import SlidingWindowInferer
 
 from agg2exp_core.errors import ModelError
+from agg2exp_core.labels import BACKGROUND
 from agg2exp_core.models.transforms import parsed, preprocessing_of, without_readers
 from agg2exp_core.models.trust import check_trust
 from agg2exp_core.models.weights import load_program, load_weights
 from agg2exp_core.models.wrapping import wrap_network
 from agg2exp_core.types import SegmentationModel
-
-BACKGROUND = "background"
 
 
 def load_bundle(folder: Path, device: torch.device) -> SegmentationModel:

@@ -1,27 +1,161 @@
-"""A model described in YAML: a MONAI network with its weights, or a program."""
+"""A model described in YAML: a MONAI network with its weights, a program, or a folder of nnU-Net."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import monai.networks.nets
 import torch
-import yaml
+from pydantic import BeforeValidator, Field
 
-from agg2exp_core.errors import ModelError
+from agg2exp_core.errors import ModelError, UsageError, nearest
 from agg2exp_core.models.nnunet import NnunetOptions, load_nnunet, trained_folder
 from agg2exp_core.models.transforms import described_transforms
 from agg2exp_core.models.weights import load_program, load_weights
 from agg2exp_core.models.wrapping import wrap_network
-from agg2exp_core.types import Preprocessing, SegmentationModel
+from agg2exp_core.settings import Positive, Real, Settings, read_yaml
+from agg2exp_core.types import Preprocessing, SegmentationModel, WindowSettings
 from agg2exp_core.volumes import CTPreprocessing
 
-_REQUIRED = ("class_names", "weights", "windows", "preprocessing")
-_OPTIONAL = ("name", "network", "n_channels", "activation", "output")
-_PREPROCESSING = {"ct": ("spacing_mm", "hu_range"), "monai": ("transforms",)}
-_NNUNET = ("nnunet", "name", *NnunetOptions.__dataclass_fields__)
+Text = Annotated[str, Field(coerce_numbers_to_str=True)]
+
+
+class NetworkDescription(Settings, extra="ignore"):
+    """A network of `monai.networks.nets` by name, and its arguments."""
+
+    name: str
+    """A class such as SwinUNETR, which takes windows and gives logits."""
+    arguments: dict[str, Any] = {}
+    """What it is made with."""
+
+    def build(self) -> torch.nn.Module:
+        """Return the network with the weights that it makes itself.
+
+        Raises
+        ------
+        UsageError
+            If MONAI has no such network, or it refuses the arguments.
+        """
+        known, kind = dir(monai.networks.nets), getattr(monai.networks.nets, self.name, None)
+        if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
+            raise UsageError(
+                "network.name",
+                got=repr(self.name),
+                allowed="a class in monai.networks.nets, such as UNet",
+                remedy=nearest(self.name, known),
+            )
+        try:
+            network: torch.nn.Module = kind(**self.arguments)
+        except Exception as error:  # constructors raise whatever odd arguments provoke
+            raise UsageError(
+                "network.arguments",
+                got=f"arguments that {self.name} refuses ({error})",
+                allowed=f"the arguments of {self.name}",
+                remedy="correct them",
+            ) from error
+        return network
+
+
+class CTSettings(Settings):
+    """How a CT scan becomes the network's input: HU clipped and scaled to [0, 1]."""
+
+    kind: Literal["ct"] = "ct"
+    spacing_mm: Annotated[Real, Field(gt=0)] = 1.5
+    """Edge of a voxel."""
+    hu_range: tuple[Real, Real] = (-1024.0, 1024.0)
+    """Hounsfield units that become 0 and 1."""
+
+    def build(self, where: Path | None = None) -> CTPreprocessing:
+        """Return what the settings describe."""
+        return CTPreprocessing(self.spacing_mm, self.hu_range)
+
+
+class TransformSettings(Settings):
+    """How any scan becomes the network's input: by MONAI's transforms."""
+
+    kind: Literal["monai"] = "monai"
+    transforms: list[dict[str, Any]]
+    """As bundles write them, such as ``{_target_: Orientationd, keys: image, axcodes: RAS}``."""
+
+    def build(self, where: Path) -> Preprocessing:
+        """Return what the settings of a file describe; see `described_transforms`."""
+        return described_transforms(where, self.transforms)
+
+
+def _with_a_shape(windows: Any) -> Any:
+    return {"shape": (96, 96, 96), **windows} if isinstance(windows, dict) else windows
+
+
+class ModelDescription(Settings):
+    """A network with its weights, its windows, its classes and its preprocessing."""
+
+    class_names: tuple[str, ...]
+    """The classes in the order of the logits, background first."""
+    weights: str
+    """File beside the description: ``.safetensors``, ``.pt`` of tensors, or a program ``.ts``, ``.pt2``."""
+    windows: Annotated[WindowSettings, BeforeValidator(_with_a_shape)]
+    """How the network is slid over a scan."""
+    preprocessing: Annotated[CTSettings | TransformSettings, Field(discriminator="kind")]
+    """From a scan to the network's input."""
+    name: Text | None = None
+    """For people; by default that of the file."""
+    network: NetworkDescription | None = None
+    """What the weights are of; a program needs none."""
+    n_channels: Positive = 1
+    """Channels of a preprocessed image."""
+    activation: Literal["softmax", "sigmoid", "regions"] = "softmax"
+    """What the network was trained with, as `wrap_network` takes it."""
+    output: str | int | None = None
+    """Which item of a tuple, list or mapping that the network returns; by default the first."""
+
+    def load(self, path: Path, device: torch.device) -> SegmentationModel:
+        """Return the model that a file describes so."""
+        weights = path.parent / self.weights
+        if not weights.is_file():
+            got = f"{self.weights!r}, which is not there"
+            raise UsageError("weights", got=got, allowed="a file beside the description", remedy="name it")
+        if self.network is None:
+            return self.wrap(load_program(weights, device), path, device)
+        network = self.network.build()
+        load_weights(network, weights)
+        return self.wrap(network, path, device)
+
+    def wrap(self, network: torch.nn.Module, path: Path, device: torch.device) -> SegmentationModel:
+        """Return the model that a file describes so, of a network that has its weights."""
+        return wrap_network(
+            network,
+            self.class_names,
+            self.windows.shape,
+            self.windows.overlap,
+            self.windows.blend,
+            sigma_scale=self.windows.sigma_scale,
+            grid=self.windows.grid,
+            activation=self.activation,
+            output=self.output,
+            n_channels=self.n_channels,
+            preprocessing=self.preprocessing.build(path),
+            device=device,
+            name=self.name or path.stem,
+        )
+
+
+class NnunetDescription(NnunetOptions):
+    """A model of nnU-Net, and what of it is taken."""
+
+    nnunet: str
+    """Its folder."""
+    name: Text | None = None
+    """For people; by default the data set's."""
+
+    def load(self, path: Path, device: torch.device) -> SegmentationModel:
+        """Return the model that a file describes so."""
+        folder = trained_folder(path.parent / self.nnunet)
+        if folder is None:
+            raise UsageError(
+                "nnunet", got=repr(self.nnunet), allowed="a folder with plans.json", remedy="check the path"
+            )
+        return load_nnunet(folder, device, self, self.name)
 
 
 def load_description(path: Path, device: torch.device) -> SegmentationModel:
@@ -30,12 +164,7 @@ def load_description(path: Path, device: torch.device) -> SegmentationModel:
     Parameters
     ----------
     path : Path
-        With the keys ``class_names``, ``weights`` (``.safetensors``, ``.pt`` read with
-        ``weights_only``, or a program ``.ts``, ``.pt2``), ``windows`` (``shape``, ``overlap``,
-        ``blend``), ``preprocessing`` (``kind: ct``, ``spacing_mm``, ``hu_range``, or ``kind: monai`` with
-        ``transforms``); and for weights ``network`` (``name`` of a class in `monai.networks.nets`, its
-        ``arguments``). May have ``name``, ``n_channels``, ``activation`` and ``output`` as `wrap_network`
-        takes them. Or with the key ``nnunet``, a folder of nnU-Net, and the fields of `NnunetOptions`.
+        With the fields of `ModelDescription`, or of `NnunetDescription`.
     device : torch.device
         Where to put it.
 
@@ -45,77 +174,10 @@ def load_description(path: Path, device: torch.device) -> SegmentationModel:
         If the description is incomplete or does not fit the weights.
     """
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _wrong(path, "text that is not YAML", "a mapping of settings") from error
-    if isinstance(content, dict) and "nnunet" in content:
-        return _load_nnunet(path, content, device)
-    if not isinstance(content, dict) or not set(_REQUIRED) <= set(content):
-        missing = sorted(set(_REQUIRED) - set(content if isinstance(content, dict) else ()))
-        raise _wrong(path, f"no {', '.join(missing)}", f"the keys {', '.join(_REQUIRED + _OPTIONAL)}")
-    unknown = sorted(set(content) - set(_REQUIRED + _OPTIONAL))
-    if unknown:
-        raise _wrong(path, f"the unknown key {unknown[0]!r}", ", ".join(_REQUIRED + _OPTIONAL))
-    weights = path.parent / str(content["weights"])
-    if not weights.is_file():
-        raise _wrong(path, f"weights {str(content['weights'])!r} that are not there", "a file beside it")
-    if "network" in content:
-        network = _build(path, content["network"])
-        load_weights(network, weights)
-    else:
-        network = load_program(weights, device)
-    try:
-        return wrap_network(
-            network,
-            content["class_names"],
-            **{"window_shape" if k == "shape" else k: v for k, v in content["windows"].items()},
-            n_channels=int(content.get("n_channels", 1)),
-            activation=str(content.get("activation", "softmax")),
-            output=content.get("output"),
-            preprocessing=_preprocessing(path, content["preprocessing"]),
-            device=device,
-            name=str(content.get("name", path.stem)),
-        )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise _wrong(path, f"settings that do not fit ({error})", "those of the README's example") from error
-
-
-def _load_nnunet(path: Path, content: Mapping[str, Any], device: torch.device) -> SegmentationModel:
-    unknown = sorted(set(content) - set(_NNUNET))
-    if unknown:
-        raise _wrong(path, f"the unknown key {unknown[0]!r}", ", ".join(_NNUNET))
-    folder = trained_folder(path.parent / str(content["nnunet"]))
-    if folder is None:
-        raise _wrong(path, f"no model of nnU-Net in {content['nnunet']!r}", "a folder with plans.json")
-    options = {key: value for key, value in content.items() if key not in ("nnunet", "name")}
-    return load_nnunet(folder, device, NnunetOptions(**options), content.get("name"))
-
-
-def _wrong(path: Path, got: str, allowed: str) -> ModelError:
-    return ModelError(path, got=got, allowed=allowed, remedy="correct the model description")
-
-
-def _build(path: Path, network: Any) -> torch.nn.Module:
-    name = network.get("name") if isinstance(network, Mapping) else network
-    kind = getattr(monai.networks.nets, str(name), None)
-    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
-        raise _wrong(path, f"the network {name!r}", "a class in monai.networks.nets, such as UNet")
-    try:
-        built: torch.nn.Module = kind(**network.get("arguments", {}))
-    except Exception as error:  # constructors raise whatever odd arguments provoke
-        raise _wrong(path, f"arguments that {name} refuses ({error})", f"the arguments of {name}") from error
-    return built
-
-
-def _preprocessing(path: Path, settings: Any) -> Preprocessing:
-    kind = settings.get("kind") if isinstance(settings, Mapping) else settings
-    known = _PREPROCESSING.get(str(kind))
-    if known is None or not isinstance(settings, Mapping):
-        raise _wrong(path, f"preprocessing {kind!r}", "kind: ct, or kind: monai with transforms")
-    unknown = sorted(set(settings) - {"kind", *known})
-    if unknown:
-        raise _wrong(path, f"the unknown key {unknown[0]!r} of preprocessing", ", ".join(known))
-    if kind == "monai":
-        return described_transforms(path, settings.get("transforms"))
-    low, high = settings.get("hu_range", (-1024.0, 1024.0))
-    return CTPreprocessing(float(settings.get("spacing_mm", 1.5)), (float(low), float(high)))
+        content = read_yaml(path)
+        is_nnunet = isinstance(content, dict) and "nnunet" in content
+        kind = NnunetDescription if is_nnunet else ModelDescription
+        return kind.checked(content, path).load(path, device)
+    except UsageError as error:
+        where = error.where if error.where.startswith(str(path)) else f"{path}: {error.where}"
+        raise ModelError(where, got=error.got, allowed=error.allowed, remedy=error.remedy) from error

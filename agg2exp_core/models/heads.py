@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from agg2exp_core.errors import ModelError, UsageError
+from agg2exp_core.errors import ModelError, unknown_name
 
 ACTIVATIONS: dict[str, str] = {
     "softmax": "argmax",
@@ -37,9 +37,7 @@ def with_head(network: torch.nn.Module, activation: str, output: str | int | Non
         If there is no such activation.
     """
     if activation not in ACTIVATIONS:
-        raise UsageError(
-            "activation", got=f"{activation!r}", allowed=", ".join(ACTIVATIONS), remedy="pick one of them"
-        )
+        raise unknown_name("activation", activation, ACTIVATIONS)
     if activation == "softmax" and output is None:
         return network
     return _Head(network, activation != "softmax", output)
@@ -74,16 +72,14 @@ def _item(outputs: object, key: str | int) -> torch.Tensor:
     try:
         chosen: torch.Tensor = outputs[key]  # type: ignore[index]
     except (KeyError, IndexError, TypeError) as error:
-        there = (
-            f"the outputs {', '.join(map(repr, outputs))}"
-            if isinstance(outputs, Mapping)
-            else f"{len(outputs)} outputs"
-            if isinstance(outputs, tuple | list)
-            else "a single output"
-        )
+        given = "a single output"
+        if isinstance(outputs, Mapping):
+            given = f"the outputs {', '.join(map(repr, outputs))}"
+        elif isinstance(outputs, tuple | list):
+            given = f"{len(outputs)} outputs"
         raise ModelError(
             "output",
-            got=f"{key!r} of a network with {there}",
+            got=f"{key!r} of a network with {given}",
             allowed="the key or the place of one of several outputs",
             remedy="correct `output`, or leave it out for the first",
         ) from error

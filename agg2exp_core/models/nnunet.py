@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
-from agg2exp_core.errors import ModelError, UsageError
+from agg2exp_core.errors import ModelError
 from agg2exp_core.models.heads import MeanOfFlips, MeanOfNetworks
 from agg2exp_core.models.nnunet_checkpoint import Checkpoint, read_checkpoint
-from agg2exp_core.models.nnunet_plans import ORIENTATIONS, build_network, check_plans, classes_of, refusal
+from agg2exp_core.models.nnunet_plans import (
+    ORIENTATIONS,
+    check_plans,
+    classes_of,
+    network_of_plans,
+    unusable,
+)
 from agg2exp_core.models.nnunet_preprocessing import NnunetPreprocessing
 from agg2exp_core.models.weights import fit_weights
 from agg2exp_core.models.wrapping import wrap_network
+from agg2exp_core.settings import Real, Settings
 from agg2exp_core.types import SegmentationModel
 
 _PLANS, _DATASET = "plans.json", "dataset.json"
@@ -30,41 +38,27 @@ _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 _ONE_OF_EACH = [list(places) for places in product((0, 1), (2, 3), (4, 5))]
 
 
-@dataclass(frozen=True)
-class NnunetOptions:
-    """What of a folder is taken, and how.
+class NnunetOptions(Settings):
+    """What of a folder is taken, and how."""
 
-    Parameters
-    ----------
-    folds : sequence of int or "all", optional
-        Folds whose mean is the model; by default all numbered ones, or ``fold_all`` where it is alone.
-    checkpoint : str, optional
-        File in each fold; by default ``checkpoint_final.pth``, else ``checkpoint_best.pth``.
-    mirroring : bool
-        Whether windows are mirrored along the axes that the training allowed: the mean over all flips is
-        then the model, and each pass costs up to eight.
-    step : float
-        Distance of windows as a share of their size, in (0, 1].
-    orientation : str, optional
-        Axis codes that scans are brought to first, such as ``RAS``; by default what the plans' reader does.
-    """
-
-    folds: Sequence[int | str] | None = None
+    folds: Annotated[list[int | str], Field(min_length=1)] | None = None
+    """Folds whose mean is the model; by default all numbered ones, or ``fold_all`` where it is alone."""
     checkpoint: str | None = None
+    """File in each fold; by default ``checkpoint_final.pth``, else ``checkpoint_best.pth``."""
     mirroring: bool = False
-    step: float = 0.5
+    """Whether windows are mirrored along the axes that the training allowed: the mean over all flips is then
+    the model, and each pass costs up to eight."""
+    step: Annotated[Real, Field(gt=0, le=1)] = 0.5
+    """Distance of windows as a share of their size."""
     orientation: str | None = None
+    """Axis codes that scans are brought to first, such as RAS; by default what the plans' reader does."""
 
-    def __post_init__(self) -> None:
-        folds, codes = self.folds, self.orientation
-        if folds is not None and (not isinstance(folds, list | tuple) or not folds):
-            raise UsageError("folds", got=f"{folds!r}", allowed="a list such as [0, 1]", remedy="write it so")
-        if not isinstance(self.step, int | float):
-            raise UsageError("step", got=f"{self.step!r}", allowed="0 < step <= 1", remedy="try 0.5")
-        if codes is not None and sorted(map("RLAPSI".find, str(codes))) not in _ONE_OF_EACH:
-            raise UsageError(
-                "orientation", got=f"{codes!r}", allowed="three of R/L, A/P, S/I", remedy="try RAS"
-            )
+    @field_validator("orientation")
+    @classmethod
+    def _is_one_of_each_axis(cls, codes: str | None) -> str | None:
+        if codes is not None and sorted(map("RLAPSI".find, codes)) not in _ONE_OF_EACH:
+            raise PydanticCustomError("orientation", "three of R/L, A/P, S/I, such as RAS")
+        return codes
 
 
 def trained_folder(path: Path) -> Path | None:
@@ -79,7 +73,7 @@ def trained_folder(path: Path) -> Path | None:
         return path
     found = sorted(plans.parent for plans in path.glob(f"*/{_PLANS}"))
     if len(found) > 1:
-        raise refusal(
+        raise unusable(
             path, f"{len(found)} trained models ({', '.join(f.name for f in found)})", "one of them"
         )
     return found[0] if found else None
@@ -127,7 +121,7 @@ def load_nnunet(
         class_names, has_regions = classes_of(dataset)
         n_channels = len(dataset.get("channel_names") or dataset["modality"])
         networks = [
-            build_network(configuration, n_channels, len(class_names) - has_regions) for _ in checkpoints
+            network_of_plans(configuration, n_channels, len(class_names) - has_regions) for _ in checkpoints
         ]
         preprocessing = NnunetPreprocessing(
             configuration,
@@ -138,7 +132,7 @@ def load_nnunet(
     except ModelError:
         raise
     except Exception as error:  # nnU-Net raises whatever odd plans provoke
-        raise refusal(
+        raise unusable(
             folder, f"plans that nnU-Net cannot use ({type(error).__name__}: {error})", "its own"
         ) from error
     for network, checkpoint in zip(networks, checkpoints, strict=True):
@@ -174,9 +168,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise refusal(path, f"nothing that can be read ({error})", "the file that nnU-Net wrote") from error
+        raise unusable(path, f"nothing that can be read ({error})", "the file that nnU-Net wrote") from error
     if not isinstance(content, dict):
-        raise refusal(path, "no mapping", "the file that nnU-Net wrote")
+        raise unusable(path, "no mapping", "the file that nnU-Net wrote")
     return content
 
 
@@ -190,7 +184,7 @@ def _checkpoints(folder: Path, options: NnunetOptions) -> list[Checkpoint]:
         paths.append(next((file for file in files if file.is_file()), files[0]))
     missing = [path for path in paths if not path.is_file()]
     if missing or not paths:
-        raise refusal(
+        raise unusable(
             folder,
             f"no {missing[0].parent.name}/{missing[0].name}" if missing else "no fold",
             f"{' or '.join(names)} in each of the folds ({', '.join(there) or 'fold_0, …'})",
@@ -198,7 +192,7 @@ def _checkpoints(folder: Path, options: NnunetOptions) -> list[Checkpoint]:
     checkpoints = [read_checkpoint(path) for path in paths]
     configurations = sorted({checkpoint.configuration for checkpoint in checkpoints})
     if len(configurations) > 1:
-        raise refusal(folder, f"folds of {' and '.join(configurations)}", "folds of one configuration")
+        raise unusable(folder, f"folds of {' and '.join(configurations)}", "folds of one configuration")
     return checkpoints
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from agg2exp_core.errors import ModelError
+from agg2exp_core.labels import BACKGROUND
 from agg2exp_core.models.nnunet_preprocessing import NORMALIZATIONS
 
 ORIENTATIONS = {
@@ -18,6 +19,7 @@ ORIENTATIONS = {
     "NibabelIOWithReorient": "RAS",
 }
 """What nnU-Net's readers do to a scan: nothing, or turn it."""
+_PREPROCESSOR = "DefaultPreprocessor"
 _NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet")
 _RESAMPLINGS = (
     "resample_data_or_seg_to_shape",
@@ -47,37 +49,24 @@ def check_plans(where: Path, plans: Mapping[str, Any], configuration: Any) -> No
     architecture = configuration.configuration["architecture"]
     imported = [architecture["arch_kwargs"].get(key) for key in architecture["_kw_requires_import"]]
     foreign = [name for name in imported if name is not None and not name.startswith("torch.nn.")]
+    schemes, kind = set(configuration.normalization_schemes), architecture["network_class_name"]
+    resampling = configuration.configuration["resampling_fn_data"]
+    manager = plans.get("label_manager", "LabelManager")
     checks = (
         ("patch_size", len(configuration.patch_size) == 3, "three axes"),
         ("previous_stage", configuration.previous_stage_name is None, "no cascade"),
-        ("label_manager", plans.get("label_manager", "LabelManager") == "LabelManager", "LabelManager"),
-        (
-            "preprocessor_name",
-            configuration.preprocessor_name == "DefaultPreprocessor",
-            "DefaultPreprocessor",
-        ),
-        (
-            "normalization_schemes",
-            set(configuration.normalization_schemes) <= set(NORMALIZATIONS),
-            ", ".join(NORMALIZATIONS),
-        ),
+        ("label_manager", manager == "LabelManager", "LabelManager"),
+        ("preprocessor_name", configuration.preprocessor_name == _PREPROCESSOR, _PREPROCESSOR),
+        ("normalization_schemes", schemes <= set(NORMALIZATIONS), ", ".join(NORMALIZATIONS)),
         ("image_reader_writer", plans["image_reader_writer"] in ORIENTATIONS, ", ".join(ORIENTATIONS)),
-        (
-            "network_class_name",
-            architecture["network_class_name"].rpartition(".")[2] in _NETWORKS,
-            " or ".join(_NETWORKS),
-        ),
+        ("network_class_name", kind.rpartition(".")[2] in _NETWORKS, " or ".join(_NETWORKS)),
         ("_kw_requires_import", not foreign, "layers of torch.nn"),
-        (
-            "resampling_fn_data",
-            configuration.configuration["resampling_fn_data"] in _RESAMPLINGS,
-            ", ".join(_RESAMPLINGS),
-        ),
+        ("resampling_fn_data", resampling in _RESAMPLINGS, ", ".join(_RESAMPLINGS)),
     )
     known = {**plans, **architecture, **configuration.configuration, "_kw_requires_import": foreign}
     for key, is_fine, allowed in checks:
         if not is_fine:
-            raise refusal(where, f"{key} {known.get(key)!r}", allowed)
+            raise unusable(where, f"{key} {known.get(key)!r}", allowed)
 
 
 def classes_of(dataset: Mapping[str, Any]) -> tuple[list[str], bool]:
@@ -88,12 +77,12 @@ def classes_of(dataset: Mapping[str, Any]) -> tuple[list[str], bool]:
     manager = LabelManager(labels, dataset.get("regions_class_order"))
     if manager.has_regions:
         regions = [name for name, values in labels.items() if name != "ignore" and values not in (0, [0])]
-        return ["background", *regions], True
+        return [BACKGROUND, *regions], True
     names = {int(value[0] if isinstance(value, list) else value): name for name, value in labels.items()}
     return [names[value] for value in manager.all_labels], False
 
 
-def build_network(configuration: Any, n_channels: int, n_outputs: int) -> torch.nn.Module:
+def network_of_plans(configuration: Any, n_channels: int, n_outputs: int) -> torch.nn.Module:
     """Return the network of the plans, without weights and without deep supervision."""
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
@@ -110,6 +99,6 @@ def build_network(configuration: Any, n_channels: int, n_outputs: int) -> torch.
     return network
 
 
-def refusal(where: Path, got: str, allowed: str) -> ModelError:
+def unusable(where: Path, got: str, allowed: str) -> ModelError:
     """Return the error for a folder of nnU-Net that cannot be used."""
     return ModelError(where, got=got, allowed=allowed, remedy="name another model, or export this one again")

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import ScanError
+from agg2exp_core.memory import require_memory
 from agg2exp_core.types import Affine, Volume
-from agg2exp_core.volumes.memory import require_memory
 from agg2exp_core.volumes.preprocessing import require_hounsfield_units
 
 NORMALIZATIONS = ("CTNormalization", "ZScoreNormalization", "RescaleTo01Normalization", "NoNormalization")

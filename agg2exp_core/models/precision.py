@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import UsageError, unknown_name
 from agg2exp_core.types import SegmentationModel
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -55,9 +55,7 @@ def with_precision(model: SegmentationModel, precision: str) -> SegmentationMode
         If there is no such precision, or the weights are not in float32.
     """
     if precision not in PRECISIONS:
-        raise UsageError(
-            "precision", got=f"{precision!r}", allowed=", ".join(PRECISIONS), remedy="leave it at float32"
-        )
+        raise unknown_name("precision", precision, PRECISIONS)
     if precision == "float32":
         return model
     if model.dtype != torch.float32:

@@ -17,7 +17,7 @@ from agg2exp_core.volumes import MonaiPreprocessing
 _READERS = ("LoadImage", "LoadImaged", "EnsureChannelFirst", "EnsureChannelFirstd")
 
 
-def described_transforms(path: Path, transforms: Any) -> MonaiPreprocessing:
+def described_transforms(path: Path, transforms: list[dict[str, Any]]) -> MonaiPreprocessing:
     """Return the preprocessing of a list of transforms as MONAI's configurations write them.
 
     Parameters
@@ -32,13 +32,6 @@ def described_transforms(path: Path, transforms: Any) -> MonaiPreprocessing:
     ModelError
         If they run code of their own without trust, fail, or are not for a scan alone.
     """
-    if not isinstance(transforms, list) or not all(isinstance(step, Mapping) for step in transforms):
-        raise ModelError(
-            path,
-            got=f"the transforms {transforms!r}",
-            allowed="a list such as [{_target_: Orientationd, keys: image, axcodes: RAS}]",
-            remedy="correct the model description",
-        )
     steps = {"_target_": "monai.transforms.Compose", "transforms": transforms}
     parser = ConfigParser({"preprocessing": without_readers(steps)})
     check_trust(path, parser.config, ("preprocessing",))

@@ -57,7 +57,7 @@ def read_tensors(path: Path, allowed: list[Any] | None = None) -> Any:
     except Exception as error:  # the readers raise whatever the bytes provoke
         raise ModelError(
             path,
-            got=f"weights that cannot be read ({str(error).splitlines()[0]})",
+            got=f"weights that cannot be read ({(str(error) or type(error).__name__).splitlines()[0]})",
             allowed="safetensors, or tensors saved by torch.save",
             remedy="save the network's state_dict() again",
         ) from error

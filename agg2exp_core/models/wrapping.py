@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from agg2exp_core.errors import ModelError, UsageError
 from agg2exp_core.models.heads import ACTIVATIONS, with_head
-from agg2exp_core.types import Preprocessing, SegmentationModel, Shape3, WindowSettings
+from agg2exp_core.types import Preprocessing, SegmentationModel, WindowSettings
 from agg2exp_core.volumes import CTPreprocessing
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""How Python writes where something lies in memory: in each process elsewhere."""
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:
@@ -47,7 +50,8 @@ def fingerprint(network: torch.nn.Module, settings: Mapping[str, Any]) -> str:
         digest.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
         digest.update(array.flatten().view(torch.uint8).numpy().tobytes())
     code = getattr(network, "code", None)  # TorchScript: its own source
-    digest.update((code if isinstance(code, str) else str(network)).encode())
+    structure = code if isinstance(code, str) else _ADDRESS.sub("", str(network))
+    digest.update(structure.encode())
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -118,15 +122,22 @@ def wrap_network(
             allowed="two or more different names",
             remedy="name every channel of the logits, background first",
         )
-    shape = cast(Shape3, tuple(int(n) for n in window_shape))
-    windows = WindowSettings(shape, float(overlap), blend, float(sigma_scale), grid)
+    sliding: dict[str, Any] = {
+        "shape": tuple(int(n) for n in window_shape),
+        "overlap": float(overlap),
+        "blend": blend,
+        "sigma_scale": float(sigma_scale),
+        "grid": grid,
+    }
+    windows = WindowSettings(**sliding)
     preprocessing = preprocessing or CTPreprocessing()
     target = choose_device(device)
     network = with_head(network, activation, output).to(target).eval()
     settings = {
         "class_names": list(class_names),
         "n_channels": n_channels,
-        "windows": _told(windows),
+        # MONAI's grid goes without saying: it was the only one once
+        "windows": {key: value for key, value in windows if (key, value) != ("grid", "monai")},
         "preprocessing": dict(preprocessing.describe()),
     }
     if activation == "regions":
@@ -144,12 +155,6 @@ def wrap_network(
         fingerprint=fingerprint(network, settings),
         decision=ACTIVATIONS[activation],
     )
-
-
-def _told(windows: WindowSettings) -> dict[str, Any]:
-    """Return what identifies windows; MONAI's grid goes without saying: it was the only one once."""
-    told = asdict(windows)
-    return told if told.pop("grid") == "monai" else asdict(windows)
 
 
 @torch.no_grad()

@@ -1,12 +1,17 @@
-"""What is special about a phantom: pathologies, and the failure that is planted in it."""
+"""A phantom, and what is special about it: pathologies, and the failure that is planted in it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from agg2exp_core.errors import UsageError
+import numpy as np
+from numpy.typing import NDArray
+
+from agg2exp_core.errors import out_of_range, unknown_name
 from agg2exp_core.phantom.patient import Patient
+from agg2exp_core.types import Grid
 
 PATHOLOGIES = ("pleural_effusion", "consolidation")
 """What a patient may have; each comes with its mask."""
@@ -23,8 +28,33 @@ FAILURES = (
 """What may be wrong with a scan, or keep a model from handling it."""
 
 
+@dataclass(frozen=True, eq=False)
+class Phantom:
+    """A synthetic thorax CT and the truth about it.
+
+    Parameters
+    ----------
+    hu : ndarray of int16, shape [X, Y, Z]
+        Hounsfield units.
+    labels : ndarray of uint8, shape [X, Y, Z]
+        Index into `agg2exp_core.labels.THORAX_CLASSES`.
+    grid : Grid
+        Of both; the axes point right, front and up (RAS).
+    metadata : mapping
+        Age, sex and the like, JSON-ready.
+    pathologies : mapping
+        Masks ``[X, Y, Z]`` by name.
+    """
+
+    hu: NDArray[np.int16]
+    labels: NDArray[np.uint8]
+    grid: Grid
+    metadata: Mapping[str, Any]
+    pathologies: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
-class Case:
+class PhantomCase:
     """A patient and a scan out of the ordinary; severities lie above 0 and go up to 1.
 
     Parameters
@@ -53,14 +83,18 @@ class Case:
     sex: str | None = None
 
     def __post_init__(self) -> None:
-        for name, severity in self.pathologies.items():
-            _check("pathology", name, name in PATHOLOGIES, ", ".join(PATHOLOGIES))
-            _check(name, severity, 0 < severity <= 1, "more than 0, up to 1")
-        if self.failure is not None:
-            _check("failure", self.failure, self.failure in FAILURES, ", ".join(FAILURES))
-        _check("severity", self.severity, 0 < self.severity <= 1, "more than 0, up to 1")
-        _check("age", self.age, self.age is None or 20 <= self.age <= 95, "20 to 95")
-        _check("sex", self.sex, self.sex in (None, "F", "M"), "F or M")
+        for name in self.pathologies:
+            if name not in PATHOLOGIES:
+                raise unknown_name("pathology", name, PATHOLOGIES)
+        if self.failure not in (None, *FAILURES):
+            raise unknown_name("failure", self.failure, FAILURES)
+        for name, severity in {**self.pathologies, "severity": self.severity}.items():
+            if not 0 < severity <= 1:
+                raise out_of_range(name, severity, "more than 0, up to 1")
+        if self.age is not None and not 20 <= self.age <= 95:
+            raise out_of_range("age", self.age, "20 to 95")
+        if self.sex not in (None, "F", "M"):
+            raise unknown_name("sex", self.sex, ("F", "M"))
 
     def shape(self, patient: Patient) -> Patient:
         """Return the patient with the body of the case.
@@ -86,8 +120,3 @@ class Case:
             heart_scale=patient.heart_scale + 0.001 * years,
             aorta_radius=patient.aorta_radius + 0.03 * years,
         )
-
-
-def _check(where: str, got: object, good: bool, allowed: str) -> None:
-    if not good:
-        raise UsageError(where, got=f"{got!r}", allowed=allowed, remedy="correct the case")

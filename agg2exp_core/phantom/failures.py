@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
 from agg2exp_core.labels import THORAX_CLASSES
-from agg2exp_core.phantom.types import Phantom
+from agg2exp_core.phantom.case import Phantom
 from agg2exp_core.types import Grid
 
 LOW_HU, HIGH_HU = -1024, 3071
@@ -54,6 +54,7 @@ def _metal(phantom: Phantom, severity: float, rng: np.random.Generator) -> Phant
     dx, dy, dz = ((i - m) * mm for i, m, mm in zip(at, middle, phantom.grid.spacing_mm, strict=True))
     radius, angle = np.sqrt(dx**2 + dy**2), np.arctan2(dy, dx)
     half_height = 20 + 40 * severity
+    # streaks fade with the distance from the metal, and above and below it
     near = np.exp(-radius / 90) / (1 + np.exp((np.abs(dz) - half_height) / 4))
     streaks = np.cos(7 * angle + rng.uniform(0, 6)) + 0.6 * np.cos(13 * angle + rng.uniform(0, 6))
     hu = phantom.hu + 750 * severity * near * streaks

@@ -84,6 +84,7 @@ def _vessel_lines(patient: Patient, rng: np.random.Generator) -> list[NDArray[np
         n_main = 18
         for i in range(n_main):
             up = 1 - 2 * (i + 0.5) / n_main
+            # the golden angle spreads the main vessels evenly over a sphere
             turn = i * 2.39996 + rng.uniform(-0.3, 0.3)
             flat = np.sqrt(1 - up**2)
             reach = np.array(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from agg2exp_core.labels import BACKGROUND
 from agg2exp_core.phantom.canvas import Canvas
 from agg2exp_core.phantom.frame import spine_centre
 from agg2exp_core.phantom.patient import Patient
@@ -80,7 +81,7 @@ def draw_mediastinum(canvas: Canvas, patient: Patient, heart: Field, chambers: d
     gullet = vessel(
         [(-3, -26, 142, 6), (-4, -28, 60, 7), (-5, -36, 0, 7), (-6, -40, -70, 7), (-16, -20, -150, 8)]
     )
-    canvas.paint(gullet, 38, "background")
+    canvas.paint(gullet, 38, BACKGROUND)
     cava = vessel([(22, 22, 78, 8), (24, 14, 50, 9), (25, 8, 0, 10), (26, 10 + hy, -36 + hz, 10)])
     neck = vessel(
         [(8, 8, 34, 7), (18, 6, 70, 6), (28, -4, 142, 4.5)],
@@ -93,8 +94,8 @@ def draw_mediastinum(canvas: Canvas, patient: Patient, heart: Field, chambers: d
         [(-20 + hx, 38 + hy, -42 + hz, 13), (-18, 22, -18, 13), (-26, -4, -8, 12), (-52, -18, -14, 8)],
         [(-18, 18, -12, 12), (8, -3, -14, 11), (32, -8, -18, 10), (54, -16, -28, 7)],
     )
-    canvas.paint(union(cava, neck), 0.9 * blood, "background")
-    canvas.paint(arteries, 1.05 * blood, "background")
+    canvas.paint(union(cava, neck), 0.9 * blood, BACKGROUND)
+    canvas.paint(arteries, 1.05 * blood, BACKGROUND)
 
     veins = vessel(
         [(8 + hx, -12 + hy, -42 + hz, 8), (34, 2, -34, 8), (62, 10, -20, 6.5)],

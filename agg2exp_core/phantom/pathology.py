@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agg2exp_core.labels import LUNG_LOBES, THORAX_CLASSES
+from agg2exp_core.labels import BACKGROUND, LUNG_LOBES, THORAX_CLASSES
 from agg2exp_core.phantom.canvas import Canvas, texture
 from agg2exp_core.phantom.patient import Patient
 from agg2exp_core.phantom.shapes import FAR_MM, Field, ellipsoid, intersection
-
-Mask = NDArray[np.bool_]
-"""Voxels ``[X, Y, Z]``."""
+from agg2exp_core.types import Mask
 
 COLLAPSING = "lung_lower_lobe_left"
 FLUID_HU, SOLID_HU = 12.0, 38.0
@@ -43,7 +40,7 @@ def _effusion(canvas: Canvas, severity: float, rng: np.random.Generator) -> Mask
     surface = space.y - np.float32(level_mm) + 0.15 * (space.z + 60) - 0.1 * (np.abs(space.x) - 60)
     fluid = intersection(surface.astype(np.float32), _within(lung))
     inside = fluid < 0
-    canvas.paint(fluid, FLUID_HU, "background")
+    canvas.paint(fluid, FLUID_HU, BACKGROUND)
     return np.asarray(inside)
 
 

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import out_of_range
 from agg2exp_core.phantom.canvas import Canvas
-from agg2exp_core.phantom.case import Case
-from agg2exp_core.phantom.failures import plant
+from agg2exp_core.phantom.case import Phantom, PhantomCase
+from agg2exp_core.phantom.failures import HIGH_HU, LOW_HU, plant
 from agg2exp_core.phantom.lungs import draw_lungs
 from agg2exp_core.phantom.mediastinum import draw_mediastinum, heart_shape
 from agg2exp_core.phantom.pathology import collapsing, consolidate_collapsed, draw_pathologies
@@ -18,13 +18,12 @@ from agg2exp_core.phantom.patient import Patient, sample_patient
 from agg2exp_core.phantom.shapes import Space
 from agg2exp_core.phantom.skeleton import draw_skeleton
 from agg2exp_core.phantom.trunk import draw_cavity, draw_trunk
-from agg2exp_core.phantom.types import Phantom
 from agg2exp_core.types import Grid
 
 POINT_SPREAD_MM = 1.0
 
 
-def make_phantom(seed: int, spacing_mm: float = 4.0, case: Case | None = None) -> Phantom:
+def make_phantom(seed: int, spacing_mm: float = 4.0, case: PhantomCase | None = None) -> Phantom:
     """Return the phantom of a seed.
 
     Equal arguments give equal voxels. The body of a seed is the same at every spacing; only the
@@ -36,7 +35,7 @@ def make_phantom(seed: int, spacing_mm: float = 4.0, case: Case | None = None) -
         Not negative; which patient.
     spacing_mm : float
         Edge length of a voxel, 0.5 to 8 mm.
-    case : Case, optional
+    case : PhantomCase, optional
         What is special about it; the same seed with another case is the same person.
 
     Raises
@@ -45,15 +44,16 @@ def make_phantom(seed: int, spacing_mm: float = 4.0, case: Case | None = None) -
         If the seed or the spacing is out of range.
     """
     if seed < 0:
-        raise UsageError("seed", got=f"{seed}", allowed="0 or more", remedy="give another seed")
+        raise out_of_range("seed", seed, "0 or more")
     if not 0.5 <= spacing_mm <= 8:
-        raise UsageError("spacing_mm", got=f"{spacing_mm}", allowed="0.5 to 8", remedy="try 4")
+        raise out_of_range("spacing_mm", spacing_mm, "0.5 to 8")
+    # a stream for each part, so that one that draws more or less leaves the others as they are
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5)]
     patient = sample_patient(streams[0])
     collapse = case.severity if case is not None and case.failure == "collapsed_lobe" else 0.0
     if case is not None:
         patient = collapsing(case.shape(patient), collapse)
-    space, grid = _place(patient, spacing_mm)
+    space, grid = _field_of_view(patient, spacing_mm)
     canvas = Canvas(space)
     draw_trunk(canvas, patient, streams[1])
     draw_cavity(canvas, patient, streams[1])
@@ -75,7 +75,7 @@ def make_phantom(seed: int, spacing_mm: float = 4.0, case: Case | None = None) -
     return phantom if case.failure is None else plant(phantom, case.failure, case.severity, streams[4])
 
 
-def _place(patient: Patient, spacing_mm: float) -> tuple[Space, Grid]:
+def _field_of_view(patient: Patient, spacing_mm: float) -> tuple[Space, Grid]:
     """Choose the field of view: from above the thyroid gland to below the last rib."""
     scale = np.array(patient.scale)
     breasts_mm = 18 if patient.sex == "F" else 0
@@ -97,4 +97,4 @@ def _scanned(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> NDAr
     sharp = gaussian_filter(canvas.hu, POINT_SPREAD_MM / spacing_mm)
     noise = gaussian_filter(rng.standard_normal(canvas.space.shape, np.float32), 0.5)
     noise *= np.float32(patient.noise_hu / noise.std())
-    return np.asarray(np.clip(np.rint(sharp + noise), -1024, 3071), np.int16)
+    return np.asarray(np.clip(np.rint(sharp + noise), LOW_HU, HIGH_HU), np.int16)

@@ -144,6 +144,7 @@ def tube(
                 (axis[box] - np.float32(at)) / np.float32(s)
                 for axis, at, s in zip((space.x, space.y, space.z), start[:3], by, strict=True)
             ]
+            # the nearest point of the segment, as a share of the way along it
             squared = np.float32(max(along @ along, 1e-9))
             share = sum(o * np.float32(c) for o, c in zip(offset, along, strict=True)) / squared
             share = np.clip(share, 0, 1)
@@ -159,6 +160,7 @@ def union(*fields: Field, blend_mm: float = 0.0) -> Field:
     result = fields[0]
     for other in fields[1:]:
         if blend_mm:
+            # the polynomial smooth minimum: equal to the minimum where the two differ by more than blend_mm
             h = np.clip(0.5 + 0.5 * (other - result) / np.float32(blend_mm), 0, 1)
             result = other + (result - other) * h - np.float32(blend_mm) * h * (1 - h)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from agg2exp_core.labels import BACKGROUND
 from agg2exp_core.phantom.canvas import Canvas
 from agg2exp_core.phantom.frame import CAGE, THORACIC_MM, VERTEBRAE_MM, body_radii, spine_centre
 from agg2exp_core.phantom.patient import Patient
@@ -26,7 +27,7 @@ def draw_skeleton(canvas: Canvas, patient: Patient) -> None:
     _draw_spine(canvas, patient)
 
     girdle = _shoulder_girdle(space)
-    canvas.paint(girdle, 550 * bone, "background")
+    canvas.paint(girdle, 550 * bone, BACKGROUND)
     canvas.paint(girdle + 3, 220 * bone)
 
     cartilages = tube(space, _cartilage_lines(patient), reach_mm=space.spacing_mm, stretch=(1, 1, 1.35))
@@ -65,7 +66,7 @@ def _draw_spine(canvas: Canvas, patient: Patient) -> None:
     canvas.paint(whole + 2.5, 200 * bone)
     discs = intersection(bodies, 8.7 - from_middle)
     canvas.paint(discs, 95)
-    canvas.paint(canal, 25, "background")
+    canvas.paint(canal, 25, BACKGROUND)
     canvas.paint(to_canal - 5, 42)
 
 

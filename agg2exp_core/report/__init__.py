@@ -1,10 +1,20 @@
-"""Results for people to read: a page that needs no server, and a table for the terminal.
+"""Results for people to read: a report of pages that need no server, and a table for the terminal.
 
-`render_report` needs the extra ``report`` (jinja2); `matrix_table` does not.
+`inputs` takes from a store what pages show, sections and charts are plain data before any HTML, `output`
+renders and writes them into a folder or into the store itself.
 """
 
-from agg2exp_core.report.content import ReportFigure, ScanLine
-from agg2exp_core.report.page import render_report
-from agg2exp_core.report.table import matrix_table
+from agg2exp_core.errors import UsageError
 
-__all__ = ["ReportFigure", "ScanLine", "matrix_table", "render_report"]
+try:
+    from agg2exp_core.report.cohort_page import publish_report, write_report
+    from agg2exp_core.report.table import matrix_table
+except ModuleNotFoundError as missing:
+    raise UsageError(
+        "report",
+        got=f"no module {missing.name}",
+        allowed="an installation with the extra 'report'",
+        remedy="run: pip install 'agg2exp[report]'",
+    ) from missing
+
+__all__ = ["matrix_table", "publish_report", "write_report"]

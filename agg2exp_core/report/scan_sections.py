@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from agg2exp_core.report.analyses import Analyses
 from agg2exp_core.report.charts import row_chart
+from agg2exp_core.report.inputs import Analyses
 from agg2exp_core.report.sections import Chart, Column, DataTable, Missing, Picture, Section, shown
 
 TOO_FEW = "too few scans to say"
 _FEWEST = 20
 """Scans from which a 5th and a 95th percentile can be taken."""
+_DEVIATION = (
+    "Shares that differ most from the usual; deviation in robust standard deviations of the logarithm"
+)
 _QUANTILES = {"q05": 0.05, "median": 0.5, "q95": 0.95}
 
 
@@ -64,7 +67,7 @@ def row_section(rows: pd.DataFrame, source: str) -> Section:
         Column("q05", "5th percentile", "share"),
         Column("median", "Median", "share"),
         Column("q95", "95th percentile", "share"),
-        Column("place", "Lies"),
+        Column("place", "Position"),
     ]
     return Section(
         "row",
@@ -72,7 +75,7 @@ def row_section(rows: pd.DataFrame, source: str) -> Section:
         text=[
             "Shares of the attribution of the chosen class by region. The pale bar spans the 5th to the 95th "
             f"percentile, its mark the median, over {source}; the dot is this scan. One entry in ten lies "
-            f"outside its bar by chance; of fewer than {_FEWEST} scans the bar says little."
+            f"outside its bar by chance; with fewer than {_FEWEST} scans the bar says little."
         ],
         charts=[Chart(row_chart(rows), "Shares of the chosen class by region, beside the normal range")],
         tables=[
@@ -103,27 +106,28 @@ def flags_section(scan_id: str, analyses: Analyses) -> Section:
         else "The model handled this scan as usual."
     )
     text = [
-        f"{verdict} Its score of {shown(score['score'], 'number')} is number {rank} of {len(scans)}, "
-        f"the most abnormal first (p = {shown(score['p_value'], 'p')}). No ground truth is used."
+        f"{verdict} Its score is {shown(score['score'], 'number')} (p = {shown(score['p_value'], 'p')}), "
+        f"rank {rank} of {len(scans)}, the most abnormal first. No ground truth is needed for this."
     ]
     if score["unsure"]:
         text.append(
-            "The model is unusually unsure of this scan: its prediction has a mean entropy of "
+            "The prediction is unusually uncertain in this scan: its mean entropy is "
             f"{shown(score['entropy'], 'number')} nats (p = {shown(score['p_entropy'], 'p')}). "
-            "Look at the segmentation."
+            "Check the segmentation."
         )
     if scan_id in analyses.documents.get("reports", {}):
-        text.append(f"Its report: {analyses.documents['reports'][scan_id]}")
+        text.append(f"Its radiology report: {analyses.documents['reports'][scan_id]}")
     tables = []
     if reasons is not None and (reasons["scan"] == scan_id).any():
         columns = [
-            Column("sentence", "What lies furthest from normal"),
+            Column("class", "Class", "class"),
+            Column("sentence", "What differs most from the usual"),
             Column("share", "Share", "share"),
             Column("reference_median", "Usual", "share"),
             Column("deviation", "Deviation", "number"),
         ]
         own = reasons[reasons["scan"] == scan_id]
-        tables.append(DataTable("Deviation in robust standard deviations of the logarithm", columns, own))
+        tables.append(DataTable(_DEVIATION, columns, own))
     outliers = analyses.table("outliers")
     if outliers is not None:
         columns = [
@@ -139,7 +143,7 @@ def flags_section(scan_id: str, analyses: Analyses) -> Section:
 
 def pictures_section(pictures: list[Picture]) -> Section:
     """Return the classes on three planes."""
-    text = ["The slices with most of a class. The viewer shows every class on every slice."]
+    text = ["For each class the slices with most of it. The viewer shows every class on every slice."]
     return Section("pictures", "On three planes", text=text, pictures=pictures)
 
 
@@ -149,14 +153,14 @@ def volume_section(spacing_mm: tuple[float, float, float] | None) -> Section:
         return Section(
             "volume",
             "Volume",
-            missing=Missing("the store holds no voxels of this scan, or the report was to have none"),
+            missing=Missing("the store holds no voxels of this scan, or the report was made without them"),
         )
     x, y, z = spacing_mm
     return Section(
         "volume",
         "Volume",
         text=[
-            "Click or drag to move, scroll to leaf through the slices; the patient's right is on the left. "
+            "Click or drag to move, scroll to go through the slices; the patient's right is on the left. "
             "Warm colours raise the output for the class, cold ones lower it. Volumes are coarsened to "
             f"{x:.1f} by {y:.1f} by {z:.1f} mm for this page; agg2exp export writes them as they are."
         ],

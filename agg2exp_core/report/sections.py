@@ -1,4 +1,4 @@
-"""What a page is made of: sections with text, charts, pictures and tables, before any HTML."""
+"""What a report is made of before any HTML: pages of sections with text, charts, pictures and tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from agg2exp_core.labels import readable
+from agg2exp_core.report.browser_volumes import STRONGEST
 
 MISSING = "\N{EN DASH}"
 NUMBERS = ("share", "number", "count", "p")
@@ -148,17 +149,56 @@ class Section:
     missing: Missing | None = None
 
 
+@dataclass(frozen=True)
+class Link:
+    """A page that a page leads to; `address` is relative to the root of the report."""
+
+    title: str
+    address: str
+    is_here: bool = False
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """What the volume viewer of a scan shows, JSON-ready; see ``templates/viewer.js``."""
+
+    data: Mapping[str, Any]
+    strongest: Sequence[int] = STRONGEST
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A page of a report.
+
+    Parameters
+    ----------
+    title : str
+    facts : mapping of str to str
+        For its head.
+    links : sequence of Link
+    sections : sequence of Section
+    explained : sequence of str
+        Classes to choose from, on the page of a scan.
+    viewer : Viewer, optional
+        Shown in the section ``volume``.
+    """
+
+    title: str
+    facts: Mapping[str, str]
+    links: Sequence[Link]
+    sections: Sequence[Section]
+    explained: Sequence[str] = ()
+    viewer: Viewer | None = None
+
+
 def shown(value: Any, kind: str) -> str:
     """Return a value as people read it; a dash where it is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
         return MISSING
     match kind:
         case "share":
-            return (
-                f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
-                if value >= 0.0005 or not value
-                else "< 0.1\N{NO-BREAK SPACE}%"
-            )
+            share = "< 0.1" if 0 < value < 0.0005 else f"{100 * value:.1f}"
+            return f"{share}\N{NO-BREAK SPACE}%"
         case "number":
             return f"{value:.3g}"
         case "count":
@@ -176,4 +216,4 @@ def sort_key(value: Any, kind: str) -> str:
     """Return what a table is sorted by in a browser: a number, or nothing for text and what is missing."""
     if kind not in (*NUMBERS, "flag") or shown(value, kind) == MISSING:
         return ""
-    return repr(float(value))
+    return f"{float(value):.9g}"

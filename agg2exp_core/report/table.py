@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import xarray as xr
 from rich.table import Table
 from rich.text import Text
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.labels import readable
-from agg2exp_core.report.content import Cell, heat_rows
+from agg2exp_core.labels import BACKGROUND, readable
+from agg2exp_core.report.sections import MISSING
 
 _TERMINAL_COLUMNS = 80
 _WORD_LETTERS = 5
 _HOT, _COLD = 0.6, 0.2
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell: its text, and a heat from 0 to 1 (0 where it is missing)."""
+
+    text: str
+    heat: float
+    is_own: bool
 
 
 def matrix_table(matrix: xr.DataArray, *, digits: int = 3) -> Table:
@@ -49,7 +60,7 @@ def matrix_table(matrix: xr.DataArray, *, digits: int = 3) -> Table:
         )
     matrix = matrix.transpose("target", "roi")
     rois = [str(name) for name in matrix["roi"].values]
-    rows = heat_rows(matrix, decimals=digits - 2)
+    rows = _heat_rows(matrix, decimals=digits - 2)
     label_width = max(len(readable(target)) for target, _ in rows)
     cell_width = max(_WORD_LETTERS, *(len(cell.text) for _, cells in rows for cell in cells))
     blocks = _blocks(len(rois), max(1, (_TERMINAL_COLUMNS - label_width - 1) // (cell_width + 1)))
@@ -75,6 +86,33 @@ def matrix_table(matrix: xr.DataArray, *, digits: int = 3) -> Table:
     return table
 
 
+def _heat_rows(matrix: xr.DataArray, decimals: int) -> list[tuple[str, list[_Cell]]]:
+    """Return the rows of a matrix of shares, in percent.
+
+    Heat is the square root of a share divided by the largest: of the background for that region, of all
+    others for the rest.
+    """
+    names = [str(name) for name in matrix["roi"].values]
+    is_inner = np.array(names) != BACKGROUND
+    values = np.asarray(matrix.values, dtype=np.float64)  # [T, R]
+    tops = np.where(
+        is_inner, np.nanmax(values[:, is_inner], initial=0.0), np.nanmax(values, axis=0, initial=0.0)
+    )  # [R]
+
+    def cell(target: str, roi: str, share: float, top: float) -> _Cell:
+        if np.isnan(share):
+            return _Cell(MISSING, 0.0, target == roi)
+        return _Cell(
+            f"{100 * share:.{decimals}f}", float(np.sqrt(max(share, 0.0) / (top or 1.0))), target == roi
+        )
+
+    targets = [str(name) for name in matrix["target"].values]
+    return [
+        (target, [cell(target, *column) for column in zip(names, row, tops, strict=True)])
+        for target, row in zip(targets, values, strict=True)
+    ]
+
+
 def _blocks(n_columns: int, most: int) -> list[range]:
     """Split columns into as few blocks as fit, of about one size."""
     n_blocks = -(-n_columns // most)
@@ -94,9 +132,9 @@ def _legend(rois: list[str], targets: list[str]) -> str | None:
     return "; ".join(f"{' '.join(_short_words(name))} = {readable(name)}" for name in cut) or None
 
 
-def _styled(cell: Cell) -> Text:
+def _styled(cell: _Cell) -> Text:
     if cell.is_own:
         return Text(cell.text, style="reverse")
-    if cell.heat is None or cell.heat < _COLD:
+    if cell.heat < _COLD:
         return Text(cell.text, style="dim")
     return Text(cell.text, style="bold cyan" if cell.heat > _HOT else "")

@@ -6,11 +6,10 @@ array per label and class, and the rows of its matrix. What is visible is comple
 last. Python's and any other Zarr v3 reader opens all of it.
 """
 
-from agg2exp_core.store.naming import check_name, identity
+from agg2exp_core.store.keys import check_name, identity
 from agg2exp_core.store.scan import ScanStore
 from agg2exp_core.store.store import Failure, Label, Store, open_store
-from agg2exp_core.store.streaming import WriteQueue
-from agg2exp_core.store.units import DROPPED, Unit, UnitWriter
+from agg2exp_core.store.units import DROPPED, Unit, UnitWriter, WriteQueue
 
 __all__ = [
     "DROPPED",

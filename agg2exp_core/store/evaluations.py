@@ -1,8 +1,7 @@
-"""What was found about attributions: falls of perturbed outputs, and scores; each has an identity."""
+"""What was found about attributions: output drops of perturbed scans, and scores; each has an identity."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agg2exp_core.store.naming import check_name
+from agg2exp_core.store.keys import check_name
 from agg2exp_core.store.store import Store
 
 _BLOCK = 25
-"""Rows of falls that are kept under one key: what a killed run loses at most."""
+"""Rows of output drops that are kept under one key: what a killed run loses at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +31,10 @@ class Evaluations:
     store: Store
     scan_id: str
 
-    def falls(
+    def output_drops(
         self, identity: str, n: int, make: Callable[[int, int], NDArray[np.float64]]
     ) -> NDArray[np.float64]:
-        """Return the first n rows of falls; what is not stored is made and stored, block by block.
+        """Return the first n rows of output drops; what is not stored is made and stored, block by block.
 
         Parameters
         ----------
@@ -44,17 +43,17 @@ class Evaluations:
         n : int
             Rows.
         make : callable
-            From first and last row to the falls ``[stop - start, L]``.
+            From first and last row to the output drops ``[stop - start, L]``.
         """
         parts = []
         for start in range(0, n, _BLOCK):
             stop = min(start + _BLOCK, n)
             key = f"{self._folder('falls')}/{check_name('identity', identity)}/{start}.json"
-            rows = _from_json(self.store.root.get_json(key) or [])
+            rows = np.array(self.store.root.get_json(key) or [], dtype=np.float64)
             if len(rows) < stop - start:
                 made = make(start + len(rows), stop)
-                rows = made if not len(rows) else np.concatenate([rows, made])
-                self.store.root.put_json(key, _to_json(rows))
+                rows = np.concatenate([rows, made]) if len(rows) else made
+                self.store.root.put_json(key, rows)
             parts.append(rows[: stop - start])
         return np.concatenate(parts)
 
@@ -70,24 +69,15 @@ class Evaluations:
     def all_scores(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Return all stored scores by label and metric."""
         folder, root = self._folder("scores"), self.store.root
-        found = {}
-        for label in root.children(folder):
-            for name in root.children(f"{folder}/{label}"):
-                metric = name.removesuffix(".json")
-                if (record := self.scores(label, metric)) is not None:
-                    found[label, metric] = record
-        return found
+        found = {
+            (label, name.removesuffix(".json")): root.get_json(f"{folder}/{label}/{name}")
+            for label in root.children(folder)
+            for name in root.children(f"{folder}/{label}")
+        }
+        return {key: record for key, record in found.items() if record is not None}
 
     def _folder(self, kind: str) -> str:
         return f"benchmark/{kind}/{check_name('scan', self.scan_id)}"
 
     def _key(self, label: str, metric: str) -> str:
         return f"{self._folder('scores')}/{check_name('label', label)}/{check_name('metric', metric)}.json"
-
-
-def _to_json(rows: NDArray[np.float64]) -> list[list[float | None]]:
-    return [[None if math.isnan(value) else value for value in row] for row in rows.tolist()]
-
-
-def _from_json(rows: list[list[float | None]]) -> NDArray[np.float64]:
-    return np.array(rows, dtype=np.float64)

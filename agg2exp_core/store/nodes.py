@@ -1,9 +1,8 @@
-"""Zarr nodes that are visible only once they are complete: data first, metadata last."""
+"""Zarr nodes: how they are laid out, how they appear whole (data first, metadata last), how they are read."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -12,21 +11,24 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from zarr.abc.codec import BytesBytesCodec
+from zarr.abc.store import ByteRequest
 from zarr.abc.store import Store as ZarrStore
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.sync import sync
+from zarr.storage import WrapperStore
 
-from agg2exp_core.store.half import SCALES, decoded
-from agg2exp_core.store.metadata_last import MetadataLast
-from agg2exp_core.store.naming import json_ready
-from agg2exp_core.store.root import METADATA, Root
+from agg2exp_core.store.keys import METADATA
+from agg2exp_core.store.root import Root
 
-CHUNK_SIDE = 192
-"""Longest side of a chunk in voxels; an axis is cut evenly, so that no chunk is mostly padding."""
 READ_PLANES = 128
 """Planes of a Dask task, about: what a chunk costs beyond its bytes is paid together."""
+UNIT_PLANES = 16
+"""Planes of a chunk of an attribution: what is buffered for each class while its planes arrive, and
+what shares a scale."""
 ATTRIBUTES = "agg2exp"
 """The attribute under which everything that is ours lies."""
+SCALES = "scales"
+"""What is ours of an array in float16: a scale for each `UNIT_PLANES` planes of the first spatial axis."""
 
 
 def checksum(values: NDArray[Any]) -> str:
@@ -44,76 +46,62 @@ def combined_checksum(digests: Sequence[bytes]) -> str:
     return (digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()).hex()
 
 
-def put_array(
-    root: Root, path: str, values: NDArray[Any], dims: tuple[str, ...], attributes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write an array as one node; something else that was there goes first.
+def encoded(block: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]:
+    """Return a block as float16 and its scale, the largest absolute value: no over- or underflow.
 
-    Where nothing is finished yet, chunks are written over what is there: another writer may be at work
-    on the same unit, with the same bytes.
-
-    Parameters
-    ----------
-    root : Root
-        The store's root.
-    path : str
-        Of the array, relative to the root.
-    values : ndarray
-        Its voxels; dimensions beyond the last three get chunks of length 1.
-    dims : tuple of str
-        Names of its dimensions.
-    attributes : mapping
-        Kept under "agg2exp", beside the checksum.
-
-    Returns
-    -------
-    dict
-        What is kept under "agg2exp".
+    Notes
+    -----
+    ``scale * stored`` misses a value by at most ``2^-12`` of the scale.
     """
-    own = {**json_ready(attributes), "checksum": checksum(values)}
-    before = root.get_json(f"{path}/{METADATA}")
-    if before and (before["shape"], before["attributes"][ATTRIBUTES]) != (list(values.shape), own):
-        root.delete_tree(path)
-    with root.guard(path):
-        store = MetadataLast(root.at(path))
-        array = create_array(store, values.shape, values.dtype, CHUNK_SIDE, dims, own)
-        array[...] = values
-        store.publish()
-    return own
+    peak = float(np.abs(block).max(initial=0.0))
+    scale = peak if np.isfinite(peak) and peak > 0 else 1.0
+    return (block / np.float32(scale)).astype(np.float16), scale
 
 
-def create_array(
-    store: ZarrStore,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    most_planes: int,
-    dims: tuple[str, ...],
-    own: Mapping[str, Any],
-) -> zarr.Array[Any]:
-    """Create an array whose chunks hold at most so many planes, with attributes of its own."""
-    chunks = [1] * len(shape)
-    sides = [math.ceil(n / math.ceil(n / CHUNK_SIDE)) if n else 1 for n in shape[-3:]]
-    if len(sides) == 3:
-        sides[0] = min(most_planes, shape[-3])
-    chunks[-len(sides) :] = sides
-    return zarr.create_array(
-        store,
-        shape=shape,
-        dtype=dtype,
-        chunks=tuple(chunks),
-        compressors=_compressor(dtype),
-        dimension_names=dims,
-        attributes={ATTRIBUTES: dict(own)},
-        config={"write_empty_chunks": True},
-        overwrite=False,
-    )
+def decoded(stored: NDArray[np.float16], scales: Sequence[float]) -> NDArray[np.float32]:
+    """Return the values of planes ``[..., n, Y, Z]``, the first of which begins a block."""
+    of_planes = np.repeat(np.asarray(scales, np.float32), UNIT_PLANES)[: stored.shape[-3]]
+    return stored.astype(np.float32) * of_planes[:, None, None]
 
 
-def _compressor(dtype: np.dtype[Any]) -> BytesBytesCodec:
-    """Return what was measured to read fastest for reals, and to be smallest for labels."""
-    if dtype.kind == "f":
-        return BloscCodec(typesize=dtype.itemsize, cname="lz4", clevel=5, shuffle="shuffle")
-    return ZstdCodec(level=1)
+class MetadataLast(WrapperStore[ZarrStore]):
+    """Holds back every metadata document until `publish`, and sees none but those; chunks pass through."""
+
+    def __init__(self, store: ZarrStore) -> None:
+        super().__init__(store)
+        self.held: dict[str, Buffer] = {}
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return a document that is held back, or a chunk."""
+        return self.held.get(key) if _is_metadata(key) else await super().get(key, prototype, byte_range)
+
+    async def exists(self, key: str) -> bool:
+        """Say whether a key is there, as this store sees it."""
+        return key in self.held if _is_metadata(key) else await super().exists(key)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Hold back a document, or write a chunk."""
+        if _is_metadata(key):
+            self.held[key] = value
+        else:
+            await super().set(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Do as `set` unless the key is there."""
+        if not await self.exists(key):
+            await self.set(key, value)
+
+    def publish(self, *, overwrite: bool = True) -> None:
+        """Write the metadata documents, the outermost last; without `overwrite`, those that are not there."""
+        write = self._store.set if overwrite else self._store.set_if_not_exists
+        for key in sorted(self.held, key=lambda key: -key.count("/")):
+            sync(write(key, self.held[key]))
+
+
+def _is_metadata(key: str) -> bool:
+    return key.rpartition("/")[2] == METADATA
 
 
 def put_group(root: Root, path: str, attributes: Mapping[str, Any] | None = None) -> None:
@@ -173,7 +161,7 @@ def _with_texts(dataset: xr.Dataset, convert: Callable[[NDArray[Any]], NDArray[A
     return dataset.assign_coords({name: (item.dims, convert(item.values)) for name, item in texts.items()})
 
 
-def open_array(root: Root, path: str) -> zarr.Array[Any]:
+def _open(root: Root, path: str) -> zarr.Array[Any]:
     """Return a finished array, for reading.
 
     Raises
@@ -187,7 +175,7 @@ def open_array(root: Root, path: str) -> zarr.Array[Any]:
 
 def read_array(root: Root, path: str) -> NDArray[Any]:
     """Return the voxels of a finished array."""
-    array = open_array(root, path)
+    array = _open(root, path)
     with root.guard(path):
         values = np.asarray(array[...])
     return decoded(values, scales) if (scales := _scales(array)) else values
@@ -195,7 +183,7 @@ def read_array(root: Root, path: str) -> NDArray[Any]:
 
 def lazy_array(root: Root, path: str) -> da.Array:
     """Return a finished array for Dask, one task per chunk, or per cube of thin chunks."""
-    array = open_array(root, path)
+    array = _open(root, path)
     name = f"{path}-{_own(array)['checksum']}"
     thickness = array.chunks[-3]
     planes = thickness * max(READ_PLANES // thickness, 1)
@@ -213,7 +201,7 @@ def lazy_array(root: Root, path: str) -> da.Array:
 
 def is_intact(root: Root, path: str) -> bool:
     """Return whether an array still has the checksum that it was written with."""
-    array = open_array(root, path)
+    array = _open(root, path)
     try:
         values = read_array(root, path)
     except (RuntimeError, ValueError):  # what the codecs raise on bytes that are not theirs
@@ -223,7 +211,7 @@ def is_intact(root: Root, path: str) -> bool:
 
 def stored_checksum(root: Root, path: str) -> str:
     """Return the checksum that a finished array was written with."""
-    return str(_own(open_array(root, path))["checksum"])
+    return str(_own(_open(root, path))["checksum"])
 
 
 def _scales(array: zarr.Array[Any]) -> Sequence[float]:

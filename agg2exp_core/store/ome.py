@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 VERSION = "0.5"
@@ -24,7 +24,7 @@ def label_metadata(name: str, spacing_mm: tuple[float, float, float]) -> dict[st
     }
 
 
-def labels_metadata(names: Sequence[str]) -> dict[str, Any]:
+def labels_metadata(names: Iterable[str]) -> dict[str, Any]:
     """Return the "ome" attribute of the group that holds the label images."""
     return {"version": VERSION, "labels": sorted(names)}
 
@@ -38,7 +38,5 @@ def _multiscale(name: str, scale: Sequence[float], axes: Sequence[str]) -> dict[
             else {"name": axis, "type": "channel"}
             for axis in axes
         ],
-        "datasets": [
-            {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": list(scale)}]},
-        ],
+        "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": list(scale)}]}],
     }

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+import s3fs
+from botocore.exceptions import BotoCoreError, ClientError
 from zarr.abc.store import Store as ZarrStore
-from zarr.core.buffer import default_buffer_prototype
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import LocalStore
+from zarr.storage import FsspecStore, LocalStore
 
-from agg2exp_core.errors import StoreError
-from agg2exp_core.store.naming import canonical_json, json_ready
-from agg2exp_core.store.s3 import s3_endpoint, s3_store
-
-METADATA = "zarr.json"
-"""The key whose presence makes a Zarr node visible."""
+from agg2exp_core.errors import StoreError, out_of_range
+from agg2exp_core.s3 import s3_files
+from agg2exp_core.store.keys import METADATA, canonical_json, json_ready
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,11 +146,57 @@ def locate(uri: str | Path) -> Root:
         return Root(str(base), lambda path: LocalStore(base / path))
     prefix = rest.strip("/")
     if scheme != "s3" or not prefix:
-        raise StoreError(
-            str(uri),
-            got="no place for a store",
-            allowed="a local path or s3://BUCKET/PREFIX",
-            remedy="give one of these",
-        )
-    endpoint = s3_endpoint()
-    return Root(f"s3://{prefix}", lambda path: s3_store(endpoint, f"{prefix}/{path}".rstrip("/")))
+        allowed = "a local path or s3://BUCKET/PREFIX"
+        raise out_of_range(uri, "no place for a store", allowed, kind=StoreError, remedy="give one of these")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+    def at(path: str) -> ZarrStore:
+        return S3Store(_filesystem(endpoint, os.getpid()), path=f"{prefix}/{path}".rstrip("/"))
+
+    return Root(f"s3://{prefix}", at)
+
+
+class S3Store(FsspecStore):
+    """A Zarr store on S3 in which one of many writers wins a key."""
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write a key unless it is there: a conditional write, RFC 9110 section 13.1.2.
+
+        A server that refuses conditional writes, or that ignores them, is asked first and written to then:
+        of two writers within that moment the last one wins.
+        """
+        if await self.exists(key):
+            return
+        path = f"{self.path}/{key}"
+        try:
+            await self.fs._pipe_file(path, value.to_bytes(), mode="create")
+        except OSError as error:
+            match _status(error):
+                case HTTPStatus.PRECONDITION_FAILED:  # another writer was first
+                    return
+                case HTTPStatus.CONFLICT:  # another writer is at it
+                    await self.set_if_not_exists(key, value)
+                case HTTPStatus.NOT_IMPLEMENTED:
+                    await self.set(key, value)
+                case _:
+                    raise
+
+
+def _status(error: OSError) -> int | None:
+    """Return the status with which a server answered, or None if it did not."""
+    if isinstance(error.__cause__, ClientError):
+        return int(error.__cause__.response["ResponseMetadata"]["HTTPStatusCode"])
+    return None
+
+
+@cache
+def _filesystem(endpoint: str | None, process: int) -> s3fs.S3FileSystem:
+    """Return the one connection pool of a process to an endpoint, open until the process ends."""
+    filesystem = s3_files(asynchronous=True, endpoint_url=endpoint)
+
+    def close() -> None:
+        if filesystem._s3 is not None and os.getpid() == process:
+            sync(filesystem._s3.close(), timeout=5)
+
+    atexit.register(close)
+    return filesystem

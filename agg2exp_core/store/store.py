@@ -10,9 +10,9 @@ from typing import Any
 
 import xarray as xr
 
-from agg2exp_core.errors import StoreError
+from agg2exp_core.errors import StoreError, out_of_range, unknown_name
 from agg2exp_core.store import nodes
-from agg2exp_core.store.naming import check_name, json_ready
+from agg2exp_core.store.keys import check_name, json_ready
 from agg2exp_core.store.root import Root, locate
 from agg2exp_core.store.scan import ScanStore
 
@@ -181,15 +181,10 @@ class Store:
         return self._matrices(label, "global")
 
     def _matrices(self, label: str, *group: str) -> xr.Dataset:
-        path = "/".join((_IMPORTANCE, check_name("label", label), *group))
-        dataset = nodes.get_dataset(self.root, path)
+        dataset = nodes.get_dataset(self.root, "/".join((_IMPORTANCE, check_name("label", label), *group)))
         if dataset is None:
-            raise StoreError(
-                f"{self.uri}/{path}",
-                got="no matrices",
-                allowed=f"one of the labels {list(self.root.nodes(_IMPORTANCE))}",
-                remedy="name one of these, or explain scans with this label first",
-            )
+            where, none = f"{self.uri}/{_IMPORTANCE}", "no label yet: explain scans first"
+            raise unknown_name(where, label, self.root.nodes(_IMPORTANCE), kind=StoreError, none=none)
         return dataset
 
     def write_file(self, name: str, content: bytes) -> None:
@@ -253,10 +248,6 @@ def open_store(uri: str | Path, *, create: bool = False) -> Store:
             remedy="check the address, or explain a scan into it first",
         )
     if marker["format"] != _FORMAT:
-        raise StoreError(
-            f"{root.uri}/{_MARKER}",
-            got=f"a store of format {marker['format']}",
-            allowed=f"format {_FORMAT}",
-            remedy="use the release of agg2exp that wrote it",
-        )
+        got, remedy = f"a store of format {marker['format']}", "use the release of agg2exp that wrote it"
+        raise out_of_range(f"{root.uri}/{_MARKER}", got, f"format {_FORMAT}", kind=StoreError, remedy=remedy)
     return Store(root)

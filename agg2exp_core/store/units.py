@@ -1,22 +1,30 @@
-"""Attributions of one scan in the store: a unit a class, and sums where no voxel is kept."""
+"""Attributions of one class: what is kept of one, and how it is written, planes as they are computed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
 from typing import Any
 
-import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from agg2exp_core.store import nodes, ome
-from agg2exp_core.store.naming import check_name
-from agg2exp_core.store.place import ScanPlace
-from agg2exp_core.store.streaming import PlaneWriter, WriteQueue
+from agg2exp_core.errors import StoreError
+from agg2exp_core.store.keys import json_ready, now
+from agg2exp_core.store.nodes import SCALES, UNIT_PLANES, combined_checksum, decoded, encoded
+from agg2exp_core.store.ome import IMAGE_AXES
+from agg2exp_core.store.root import Root
+from agg2exp_core.store.writer import HiddenArray
 
 DROPPED = "dropped"
 """What sums tell about voxels that retention dropped: when (`at`), when they were `finished`, `checksum`."""
+_MOST_WAITING = 4
+"""Writes that wait while the caller computes on; each holds `UNIT_PLANES` planes of a class."""
 
 
 @dataclass(frozen=True)
@@ -48,161 +56,127 @@ class Unit:
         """Of sums: when retention dropped the voxels that they are of; None if none were kept ever."""
         return self.info[DROPPED]["at"] if DROPPED in self.info else None
 
+    @classmethod
+    def of(cls, own: Mapping[str, Any], shape: Sequence[int]) -> Unit:
+        """Return the unit from what is kept of it."""
+        return cls(own["identity"], own["checksum"], own["info"], tuple(shape), own.get("finished"))
 
-@dataclass(frozen=True, eq=False)
+
+class WriteQueue:
+    """One thread that writes, in order, while the caller computes. A context manager."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="agg2exp-store")
+        self._waiting: deque[Future[None]] = deque()
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Hand over work; where much is waiting, wait for the oldest first, and raise what it raised."""
+        while len(self._waiting) >= _MOST_WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(work))
+
+    def drain(self) -> None:
+        """Wait until everything is written; raise what went wrong."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def __enter__(self) -> WriteQueue:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=error is not None)
+        if error is None:
+            self.drain()
+
+
 class UnitWriter:
-    """The attribution of one class on its way into the store; see `ScanStore.unit_writer`."""
+    """Writes an attribution ``[X, Y, Z]`` or ``[C, X, Y, Z]`` whose planes come in order.
 
-    planes: PlaneWriter
-    shape: tuple[int, ...]
+    Whatever the pieces, the stored bytes are the same. Without `finish` nothing is ever visible. Made by
+    `ScanStore.unit_writer`, whose parameters it takes, and the path of the array under the root.
+    """
 
-    def append(self, values: NDArray[np.floating[Any]]) -> None:
-        """Take the next planes ``[n, Y, Z]`` or ``[C, n, Y, Z]``; they are copied."""
-        self.planes.append(values)
-
-    def finish(self, info: Mapping[str, Any]) -> Unit:
-        """Make the unit visible, with what the method says about its result, JSON-ready."""
-        kept = self.planes.finish(info)
-        return Unit(kept["identity"], kept["checksum"], kept["info"], self.shape, kept["finished"])
-
-
-class ScanUnits(ScanPlace):
-    """What explains the classes of a scan, by label."""
-
-    def unit_writer(
+    def __init__(
         self,
-        label: str,
-        class_name: str,
+        root: Root,
+        path: str,
         shape: tuple[int, ...],
         identity: str,
         queue: WriteQueue,
         dtype: str = "float32",
-    ) -> UnitWriter:
-        """Begin the attribution of one class, whose planes will be appended in order.
-
-        It is visible to any Zarr tool only once it is finished; one of the same name that was there is
-        gone at once. Writers of different classes, in any processes or machines, never share a key but
-        the metadata of the groups above, which are the same bytes from each.
-
-        Parameters
-        ----------
-        label : str
-            Of the method and its parameters.
-        class_name : str
-            The class that is explained.
-        shape : tuple of int
-            ``(X, Y, Z)`` or ``(C, X, Y, Z)``.
-        identity : str
-            What the result depends on.
-        queue : WriteQueue
-            Who writes, while the caller computes.
-        dtype : {"float32", "float16"}
-            How values are stored; float16 has a scale for each 16 planes, which readers here apply.
-
-        Raises
-        ------
-        StoreError
-            If a name cannot be a key, or the store cannot be written.
-        """
-        path = self._unit_path(label, class_name)
-        nodes.put_group(self.root, self._path("attributions"))
-        nodes.put_group(self.root, self._path("attributions", label))
-        dims = ome.IMAGE_AXES[-len(shape) :]
-        return UnitWriter(PlaneWriter(self.root, path, shape, dims, identity, queue, dtype), shape)
-
-    def write_unit(
-        self,
-        label: str,
-        class_name: str,
-        values: NDArray[np.floating[Any]],
-        *,
-        identity: str,
-        info: Mapping[str, Any],
-    ) -> Unit:
-        """Store the attribution of one class as a whole ``[X, Y, Z]`` or ``[C, X, Y, Z]``.
-
-        The parameters and errors, and every byte, are those of `unit_writer`.
-        """
-        with WriteQueue() as queue:
-            writer = self.unit_writer(label, class_name, values.shape, identity, queue)
-            writer.append(values)
-            return writer.finish(info)
-
-    def units(self, label: str) -> dict[str, Unit]:
-        """Return the finished units of a label by class name."""
-        documents = self.root.nodes(self._path("attributions", check_name("label", label)))
-        return {name: _unit(document) for name, document in documents.items()}
-
-    def attribution(self, label: str, class_name: str) -> da.Array:
-        """Return a finished attribution, lazily: float32 ``[X, Y, Z]`` or ``[C, X, Y, Z]``.
-
-        Raises
-        ------
-        StoreError
-            If there is no such unit.
-        """
-        return nodes.lazy_array(self.root, self._unit_path(label, class_name))
-
-    def verify(self, label: str, class_name: str) -> bool:
-        """Return whether the stored voxels still have the checksum that they were written with.
-
-        Raises
-        ------
-        StoreError
-            If there is no such unit.
-        """
-        return nodes.is_intact(self.root, self._unit_path(label, class_name))
-
-    def drop_voxels(self, label: str, class_name: str) -> None:
-        """Remove the attribution of a class, or what is left of it; sums and rows of matrices stay."""
-        self.root.delete_tree(self._unit_path(label, class_name))
-
-    def n_bytes(self, label: str, class_name: str) -> int:
-        """Return the bytes that the attribution of a class takes, or what is left of it."""
-        return self.root.n_bytes(self._unit_path(label, class_name))
-
-    def write_sums(
-        self,
-        label: str,
-        class_name: str,
-        values: NDArray[np.float64],
-        *,
-        identity: str,
-        info: Mapping[str, Any],
     ) -> None:
-        """Store what is summed up of an attribution of one class whose voxels are not kept.
+        self._where, self._shape, self._known, self._queue = (
+            f"{root.uri}/{path}",
+            shape,
+            {"identity": identity},
+            queue,
+        )
+        dims = IMAGE_AXES[-len(shape) :]
+        self._array = HiddenArray(root, path, shape, np.dtype(dtype), dims, UNIT_PLANES, self._known)
+        self._scales: list[float] | None = [] if dtype == "float16" else None
+        self._digests = [hashlib.sha256() for _ in range(shape[0] if len(shape) == 4 else 1)]
+        self._n_taken = 0
+        self._pieces: list[NDArray[np.float32]] = []  # of the planes that fill no chunk yet
 
-        Parameters
-        ----------
-        label : str
-            Of the method and its parameters.
-        class_name : str
-            The class that is explained.
-        values : ndarray of float64, shape [n_sums, n_regions]
-            The sums.
-        identity : str
-            What the attribution depends on.
-        info : mapping
-            What is told about it, JSON-ready.
+    def append(self, values: NDArray[np.floating[Any]]) -> None:
+        """Take the next planes ``[n, Y, Z]`` or ``[C, n, Y, Z]``; they are copied.
+
+        Raises
+        ------
+        StoreError
+            If planes do not fit, or what was handed over before could not be written.
         """
-        path = self._path("sums", check_name("label", label), check_name("class", class_name))
-        nodes.put_group(self.root, self._path("sums"))
-        nodes.put_group(self.root, self._path("sums", label))
-        nodes.put_array(self.root, path, values, ("sum", "region"), {"identity": identity, "info": info})
+        n_planes = self._shape[-3]
+        expected = (*self._shape[:-3], values.shape[-3], *self._shape[-2:])
+        if values.shape != expected or self._n_taken + values.shape[-3] > n_planes:
+            raise StoreError(
+                self._where,
+                got=f"planes {list(values.shape)} after {self._n_taken} of {n_planes}",
+                allowed=f"the next planes of {list(self._shape)}",
+                remedy="append each plane once, in order",
+            )
+        while values.shape[-3]:
+            n = min(UNIT_PLANES - self._n_taken % UNIT_PLANES, values.shape[-3])
+            self._pieces.append(values[..., :n, :, :].astype(np.float32))
+            values = values[..., n:, :, :]
+            self._n_taken += n
+            if self._n_taken % UNIT_PLANES == 0 or self._n_taken == n_planes:
+                block = self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces, axis=-3)
+                self._pieces = []
+                self._queue.submit(partial(self._write, block, self._n_taken - block.shape[-3]))
 
-    def sums(self, label: str) -> dict[str, Unit]:
-        """Return what is told about the finished sums of a label by class name."""
-        documents = self.root.nodes(self._path("sums", check_name("label", label)))
-        return {name: _unit(document) for name, document in documents.items()}
+    def _write(self, block: NDArray[np.float32], start: int) -> None:
+        """Write a chunk's planes, and digest what will be read of them."""
+        stored: NDArray[Any] = block
+        if self._scales is not None:
+            stored, scale = encoded(block)
+            self._scales.append(scale)
+            block = decoded(stored, [scale])
+        self._array.write(stored, start)
+        for digest, channel in zip(self._digests, block.reshape(-1, *block.shape[-3:]), strict=True):
+            digest.update(np.ascontiguousarray(channel).data)
 
-    def read_sums(self, label: str, class_name: str) -> NDArray[np.float64]:
-        """Return the sums of a class ``[n_sums, n_regions]``."""
-        return nodes.read_array(self.root, self._path("sums", label, class_name))
+    def finish(self, info: Mapping[str, Any]) -> Unit:
+        """Make the unit visible, with what the method says about its result, JSON-ready.
 
-    def _unit_path(self, label: str, class_name: str) -> str:
-        return self._path("attributions", check_name("label", label), check_name("class", class_name))
-
-
-def _unit(document: Mapping[str, Any]) -> Unit:
-    own = document["attributes"][nodes.ATTRIBUTES]
-    return Unit(own["identity"], own["checksum"], own["info"], tuple(document["shape"]), own.get("finished"))
+        Raises
+        ------
+        StoreError
+            If planes are missing, something could not be written, or another writer made another result
+            visible here meanwhile.
+        """
+        if self._n_taken != self._shape[-3]:
+            raise StoreError(
+                self._where,
+                got=f"{self._n_taken} planes",
+                allowed=f"{self._shape[-3]}",
+                remedy="append all planes before the end",
+            )
+        self._queue.drain()
+        scales = {} if self._scales is None else {SCALES: self._scales}
+        told = json_ready({**self._known, "info": info, "finished": now(), **scales})
+        own = {**told, "checksum": combined_checksum([digest.digest() for digest in self._digests])}
+        self._array.publish_alone(own)
+        return Unit.of(own, self._shape)

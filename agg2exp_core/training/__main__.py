@@ -22,11 +22,12 @@ from agg2exp_core.prediction import predict
 from agg2exp_core.training.config import WEIGHTS_FILE, TrainingConfig, read_config
 from agg2exp_core.training.evaluation import evaluate
 from agg2exp_core.training.examples import examples_of
-from agg2exp_core.training.fitting import train
+from agg2exp_core.training.fitting import fit_network
 from agg2exp_core.training.saving import save_model
+from agg2exp_core.training.settings import TrainSettings
 
 
-def _make(config: TrainingConfig, folder: Path) -> None:
+def _train(config: TrainingConfig, folder: Path) -> None:
     began, n_steps = time.monotonic(), config.training.n_steps
 
     def report(step: int, loss: float) -> None:
@@ -34,15 +35,8 @@ def _make(config: TrainingConfig, folder: Path) -> None:
             _say(f"step {step} of {n_steps}: loss {loss:.3f}, {time.monotonic() - began:.0f} s")
 
     _say("preparing the scans")
-    rows = train(
-        config,
-        examples_of(config, "training", folder / "cache"),
-        examples_of(config, "validation", folder / "cache"),
-        folder,
-        device="cpu",
-        on_step=report,
-    )
-    _say(f"best validation Dice {max(row['dice'] for row in rows):.3f}: {folder / 'model'}")
+    result = fit_network(TrainSettings(config=config, out=str(folder), device="cpu"), report)
+    _say(f"{result.summary} {result.path}")
 
 
 def _print_scores(config: TrainingConfig, ref: str) -> None:
@@ -97,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif options.ship is not None:
             _ship(config, options.ship[0], Path(options.ship[1]))
         else:
-            _make(config, options.out)
+            _train(config, options.out)
     except Agg2ExpError as error:
         parser.exit(2, f"error: {error}\n")
 

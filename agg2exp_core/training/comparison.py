@@ -1,189 +1,131 @@
-"""Models on the same scans: the paper's Table 3, and tests of whether they differ.
-
-The paper compares models by a one-way ANOVA, which takes their scores for those of different scans. The
-scans are the same for each, so the repeated-measures tests beside it are the ones to believe.
-"""
+"""Models compared on the same scans: what can be, and the tables, tests and figure of their scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import f, f_oneway, friedmanchisquare, wilcoxon
 
+from agg2exp_core.datasets import find_cases
 from agg2exp_core.errors import UsageError
-
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "A": ("aorta",),
-    "LL": ("lung_upper_lobe_left", "lung_lower_lobe_left"),
-    "RL": ("lung_upper_lobe_right", "lung_middle_lobe_right", "lung_lower_lobe_right"),
-    "T": ("trachea",),
-    "H": ("heart",),
-    "PV": ("pulmonary_vein",),
-    "TG": ("thyroid_gland",),
-    "R": ("ribs",),
-    "V": ("vertebraes",),
-    "AU": ("autochthon_left", "autochthon_right"),
-    "S": ("sternum",),
-    "CC": ("costal_cartilages",),
-}
-"""Columns of Table 3; where they have several parts, the mean of theirs."""
-MEASURES = ("dice", "iou", "surface_dice")
-_ROUNDING = 1e-12
-"""A smaller share of the variance is that of equal models."""
+from agg2exp_core.figures import to_png, to_svg
+from agg2exp_core.figures.score_figures import dice_figure
+from agg2exp_core.files import whole_file
+from agg2exp_core.models import load_model
+from agg2exp_core.training.config import TrainingConfig, read_config
+from agg2exp_core.training.scoring import ModelScores
+from agg2exp_core.training.settings import CompareSettings
+from agg2exp_core.training.severity import dice_by_severity, failures_of, severity_markdown
+from agg2exp_core.training.table3 import significance_tests, table3_latex, table3_markdown, table_3
+from agg2exp_core.types import SegmentationModel
 
 
-def table_3(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per model: Dice of each column of the paper, and the means over structures.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        Rows by ``model``, ``scan`` and ``class`` (without background) with ``dice``, ``iou`` and
-        ``surface_dice``, NaN where a class is neither predicted nor there.
-
-    Returns
-    -------
-    DataFrame
-        `COLUMNS`, then ``mDSC``, ``mIoU`` and ``mSD``: the mean over classes, then over scans. The paper's
-        mDSC is none of the means that its columns allow.
-    """
-    dice = scores.pivot_table(index="model", columns="class", values="dice", sort=False)
-    table = pd.DataFrame(
-        {
-            short: dice[[part for part in parts if part in dice]].mean(axis=1)
-            for short, parts in COLUMNS.items()
-            if set(parts) & set(dice.columns)
-        }
-    )
-    for name, measure in zip(("mDSC", "mIoU", "mSD"), MEASURES, strict=True):
-        table[name] = by_scan(scores, measure).mean().reindex(table.index)
-    return table
-
-
-def by_scan(scores: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Return the mean over classes: a row per scan, a column per model."""
-    return scores.pivot_table(index="scan", columns="model", values=measure, sort=False)
-
-
-def differences(scores: pd.DataFrame, measure: str = "dice") -> pd.DataFrame:
-    """Test whether models differ in their mean score of a scan.
-
-    Returns
-    -------
-    DataFrame
-        Rows with ``test``, ``models``, ``difference``, ``statistic``, ``p`` and ``p_holm``: the one-way
-        ANOVA of the paper, a repeated-measures ANOVA and Friedman's test of three models or more; then
-        Wilcoxon's signed-rank test of each pair, with the mean difference, its p adjusted by Holm's method
-        over the pairs.
+def check_comparison(
+    refs: Sequence[str], out: str, config: str | None = None, tree: str | None = None, device: str = "auto"
+) -> CompareSettings:
+    """Return the settings of a comparison whose models can be compared.
 
     Raises
     ------
     UsageError
-        If fewer than two scans have scores of every model.
+        If there are fewer than two, two have one name, their classes are not those of each other or of the
+        configuration, its preprocessing is not theirs, or it is not said which scans.
     """
-    values = by_scan(scores, measure).dropna()
-    if len(values) < 2:
+    if (config is None) == (tree is None):
         raise UsageError(
-            "scans",
-            got=f"{len(values)} with scores of every model",
-            allowed="two or more; ten or more for tests that can tell five models apart",
-            remedy="compare on more scans",
+            "--config, --tree",
+            got="both" if config else "neither",
+            allowed="one of them: the test scans of a configuration, or of a tree",
+            remedy="name one",
         )
-    rows: list[dict[str, object]] = []
+    if tree is not None:
+        find_cases(tree)
+    models = {ref: load_model(ref, device) for ref in refs}
+    named = {model.name: ref for ref, model in models.items()}
+    if len(named) < max(2, len(refs)):
+        raise UsageError(
+            "models",
+            got=f"the names {', '.join(named)}",
+            allowed="two models or more with different names",
+            remedy="name others, or change `name` in their model.yaml",
+        )
+    first = next(iter(models.values()))
+    told = None if config is None else read_config(config)
+    classes, whose = (first.class_names, first.name) if told is None else (told.class_names, told.name)
+    for ref, model in models.items():
+        if sorted(model.class_names) != sorted(classes):
+            raise UsageError(
+                ref,
+                got=f"{model.name} with other classes",
+                allowed=f"those of {whose}: {', '.join(classes)}",
+                remedy="name models that segment the same",
+            )
+        if told is not None and not _same_images(model, told):
+            raise UsageError(
+                ref,
+                got=f"{model.name} with other preprocessing or another order of classes",
+                allowed=f"those of {whose}",
+                remedy="score on the scans of a --tree, which any model preprocesses in its own way",
+            )
+    return CompareSettings(
+        models=named, out=out, class_names=list(classes), config=config, tree=tree, device=device
+    )
 
-    def add(test: str, models: str, statistic: float, p: float, difference: float = np.nan) -> None:
-        found = {"difference": difference, "statistic": float(statistic), "p": float(p)}
-        rows.append({"test": test, "models": models, **found})
 
-    columns = [values[name].to_numpy(float) for name in values]
-    add("one-way ANOVA (paper)", "all", *f_oneway(*columns))
-    add("repeated-measures ANOVA", "all", *repeated_measures(values.to_numpy(float)))
-    if len(columns) > 2:
-        add("Friedman", "all", *friedmanchisquare(*columns))
-    for first, second in combinations(values, 2):
-        gap = values[first] - values[second]
-        statistic, p = wilcoxon(gap) if gap.any() else (0.0, 1.0)
-        add("Wilcoxon", f"{first} - {second}", statistic, p, float(gap.mean()))
-    table = pd.DataFrame(rows)
-    pairs = table["test"] == "Wilcoxon"
-    table["p_holm"] = np.nan
-    table.loc[pairs, "p_holm"] = holm(table.loc[pairs, "p"])
-    return table
+def _same_images(model: SegmentationModel, config: TrainingConfig) -> bool:
+    """Say whether the images and labels of a configuration are those of a model."""
+    wanted = config.preprocessing.build()
+    same = dict(model.preprocessing.describe()) == dict(wanted.describe())
+    return same and model.class_names == config.class_names
 
 
-def repeated_measures(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return F and p of the one-factor repeated-measures ANOVA of values ``(scan, model)``.
+@dataclass(frozen=True, eq=False)
+class ModelComparison:
+    """What a comparison came to.
 
-    Its degrees of freedom are multiplied by Greenhouse and Geisser's epsilon, since the scores of two models
-    may go together more closely than those of two others.
+    Parameters
+    ----------
+    table : DataFrame
+        Table 3, a row per model.
+    markdown : str
+        All tables and tests, and the scans that were refused.
     """
-    n_scans, n_models = values.shape
-    mean = values.mean()
-    between_models = n_scans * ((values.mean(axis=0) - mean) ** 2).sum()
-    between_scans = n_models * ((values.mean(axis=1) - mean) ** 2).sum()
-    total = ((values - mean) ** 2).sum()
-    rest = total - between_models - between_scans
-    n_rest = (n_scans - 1) * (n_models - 1)
-    if between_models <= _ROUNDING * total:
-        return 0.0, 1.0
-    with np.errstate(divide="ignore"):
-        statistic = (between_models / (n_models - 1)) / (np.float64(rest) / n_rest)
-    epsilon = sphericity(values)
-    return float(statistic), float(f.sf(statistic, epsilon * (n_models - 1), epsilon * n_rest))
+
+    table: pd.DataFrame
+    markdown: str
 
 
-def sphericity(values: NDArray[np.float64]) -> float:
-    """Return Greenhouse and Geisser's epsilon of values ``(scan, model)``: 1 where sphericity holds."""
-    covariance = np.atleast_2d(np.cov(values, rowvar=False))  # [model, model]
-    centred = covariance - covariance.mean(axis=0) - covariance.mean(axis=1)[:, None] + covariance.mean()
-    squares = (centred**2).sum()
-    if squares <= (_ROUNDING * np.trace(covariance)) ** 2:
-        return 1.0
-    return float(np.trace(centred) ** 2 / ((len(covariance) - 1) * squares))
+def tabulate_scores(settings: CompareSettings, scored: Sequence[ModelScores]) -> ModelComparison:
+    """Write the scores of models, Table 3, its tests and the figure.
 
-
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Return p-values adjusted by Holm's step-down method."""
-    p = np.asarray(p_values, float)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(stepped, 1)
-    return adjusted
-
-
-def report(table: pd.DataFrame, found: pd.DataFrame) -> str:
-    """Return Table 3 and the mean differences of the tests, in percent, as Markdown."""
-    lines = ["| model | " + " | ".join(table.columns) + " |", "|---" * (len(table.columns) + 1) + "|"]
-    lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in _cells(table, "**", "**")]
-    lines += ["", "| test | models | difference | statistic | p | p (Holm) |", "|---|---|---|---|---|---|"]
-    for test in found.to_dict("records"):
-        apart = f"{100 * test['difference']:+.2f}" if pd.notna(test["difference"]) else ""
-        adjusted = f"{test['p_holm']:.3g}" if pd.notna(test["p_holm"]) else ""
-        numbers = f"{test['statistic']:.4g} | {test['p']:.3g}"
-        lines.append(f"| {test['test']} | {test['models']} | {apart} | {numbers} | {adjusted} |")
-    return "\n".join(lines) + "\n"
-
-
-def to_latex(table: pd.DataFrame) -> str:
-    """Return Table 3, in percent, for LaTeX, the best of each column underlined."""
-    lines = [f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
-    lines += [" & ".join(["model", *table.columns]) + r" \\", r"\midrule"]
-    for name, cells in _cells(table, r"\underline{", "}"):
-        lines.append(" & ".join([name.replace("_", r"\_"), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def _cells(table: pd.DataFrame, before: str, after: str) -> Iterator[tuple[str, list[str]]]:
-    """Give each model with its numbers in percent, the best of each column marked."""
-    values = table.to_numpy(float)
-    best = values == np.nanmax(values, axis=0)
-    for name, row, marks in zip(table.index, 100 * values, best, strict=True):
-        yield (
-            str(name),
-            [f"{before}{v:.2f}{after}" if mark else f"{v:.2f}" for v, mark in zip(row, marks, strict=True)],
-        )
+    A scan that a model refuses counts for none. Where the scans are of a tree that tells of planted failures,
+    Dice by severity is written too.
+    """
+    refused = {error.where: error for one in scored for error in one.refused}
+    scores = pd.concat([one.scores for one in scored], ignore_index=True)
+    scores = scores[~scores["scan"].isin(refused)]
+    table, tests = table_3(scores), significance_tests(scores)
+    markdown, figure = table3_markdown(table, tests), dice_figure(scores)
+    files: dict[str, str | bytes] = {
+        "scores.csv": scores.to_csv(index=False),
+        "table3.csv": table.to_csv(),
+        "table3.md": markdown,
+        "table3.tex": table3_latex(table),
+        "tests.csv": tests.to_csv(index=False),
+        "dice.png": to_png(figure),
+        "dice.svg": to_svg(figure),
+    }
+    failures = failures_of(settings.tree) if settings.tree is not None else pd.DataFrame()
+    if len(failures):
+        by_severity = dice_by_severity(scores, failures)
+        text = severity_markdown(by_severity, failures)
+        files |= {"severity.csv": by_severity.to_csv(), "severity.md": text}
+        markdown = f"{markdown}\n{text}"
+    for error in refused.values():
+        markdown += f"\n- {error.where} was refused: {error.got}"
+    for name, content in files.items():
+        with whole_file(Path(settings.out) / name, make_folder=True) as partial:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    return ModelComparison(table, markdown)

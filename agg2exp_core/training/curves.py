@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from agg2exp_core.training.checkpoints import replace_file
+from agg2exp_core.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,10 @@ class Panel:
 def write_curves(folder: Path, rows: Sequence[Mapping[str, float]], panel: Panel) -> None:
     """Write ``curves.csv`` and ``curves.png``."""
     table = pd.DataFrame(list(rows))
-    replace_file(folder / "curves.csv", lambda file: file.write(table.to_csv(index=False).encode()))
-    picture = curves_png(table, panel)
-    replace_file(folder / "curves.png", lambda file: file.write(picture))
+    contents = {"curves.csv": table.to_csv(index=False).encode(), "curves.png": curves_png(table, panel)}
+    for name, content in contents.items():
+        with whole_file(folder / name, make_folder=True) as partial:
+            partial.write_bytes(content)
 
 
 def curves_png(table: pd.DataFrame, panel: Panel) -> bytes:

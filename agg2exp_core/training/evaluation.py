@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from monai.metrics.surface_dice import compute_surface_dice
 from monai.networks.utils import one_hot
 from numpy.typing import NDArray
 
-from agg2exp_core.errors import ScanError, UsageError
+from agg2exp_core.errors import UsageError
 from agg2exp_core.training.examples import Example
 from agg2exp_core.types import LabelVolume
 
@@ -50,17 +50,8 @@ def _dice(found: LabelVolume, truth: LabelVolume, n_classes: int) -> NDArray[np.
         return np.asarray(2 * both / total, float)
 
 
-def usable(dataset: Sequence[Example], on_refused: Callable[[ScanError], None]) -> Iterator[Example]:
-    """Yield the scans that can be used; tell what is wrong with the others, whose place is their id."""
-    for number in range(len(dataset)):
-        try:
-            yield dataset[number]
-        except ScanError as error:
-            on_refused(error)
-
-
 @dataclass(frozen=True, eq=False)
-class Segmented:
+class SegmentedScan:
     """A segmented scan with its truth.
 
     Parameters
@@ -79,14 +70,14 @@ class Segmented:
     spacing_mm: tuple[float, float, float]
 
 
-def measure(
-    scans: Iterable[Segmented], class_names: Sequence[str], *, tolerance_mm: float | None = None
+def score_scans(
+    scans: Iterable[SegmentedScan], class_names: Sequence[str], *, tolerance_mm: float | None = None
 ) -> pd.DataFrame:
     """Return Dice, IoU and surface Dice of every structure and scan.
 
     Parameters
     ----------
-    scans : iterable of Segmented
+    scans : iterable of SegmentedScan
         What is scored.
     class_names : sequence of str
         The classes in the order of their indices; the first one is background and is not told.

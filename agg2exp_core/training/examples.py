@@ -1,24 +1,28 @@
-"""What a network learns from: preprocessed scans with their truth."""
+"""What a network learns from: preprocessed scans, with their truth or without."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, overload
+from typing import Generic, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from monai.data.dataset import PersistentDataset
 from monai.transforms.transform import Transform
 
-from agg2exp_core.datasets import Case, find_cases, merge_labels, missing_classes
+from agg2exp_core.datasets import Case, find_cases, merge_labels, missing_classes, read_datalist
 from agg2exp_core.errors import Agg2ExpError, UsageError
 from agg2exp_core.phantom import Phantom, make_phantom
-from agg2exp_core.training.config import TrainingConfig, TreeData
+from agg2exp_core.training.config import PhantomData, PretrainingConfig, TrainingConfig, TreeScans
 from agg2exp_core.types import Grid, Preprocessing, Volume
 from agg2exp_core.volumes import CTPreprocessing, content_hash, read_nifti, resample
+
+T = TypeVar("T")
+Split = Literal["training", "validation", "test"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,92 +73,69 @@ def phantom_examples(seeds: Iterable[int], preprocessing: CTPreprocessing) -> li
     ]
 
 
-class TreeExamples(Sequence[Example]):
-    """The scans of a split of a tree, each read and preprocessed when it is first asked for.
+Tensors = dict[str, torch.Tensor]
+
+
+class _Prepared(Transform):  # type: ignore[misc]
+    """Of what is no transform of MONAI's nothing is kept."""
+
+    def __init__(self, prepare: Callable[[str], Tensors]) -> None:
+        self._prepare = prepare
+
+    def __call__(self, item: Mapping[str, str]) -> Tensors:
+        return self._prepare(item["scan"])
+
+
+class PreparedScans(Sequence[T], Generic[T]):
+    """Scans in files, each read and preprocessed when it is first asked for.
 
     Parameters
     ----------
-    data : TreeData
-        The tree.
-    split : str
-        ``training``, ``validation`` or ``test``.
-    preprocessing : CTPreprocessing
-        Of the network.
-    class_names : sequence of str
-        The classes by index.
+    scans : sequence of str
+        Their names, by which errors tell them apart.
+    described : object
+        What of their preparation decides the result, JSON-ready: with the name, the key in the cache.
+    prepare : callable
+        Tensors by name from the name of a scan.
+    finish : callable
+        What is asked for, from the name and the tensors.
     cache : Path
-        Folder that keeps what was preprocessed.
-
-    Raises
-    ------
-    UsageError
-        If no scan of the tree is in the split.
+        Folder that keeps the tensors.
     """
 
     def __init__(
         self,
-        data: TreeData,
-        split: str,
-        preprocessing: CTPreprocessing,
-        class_names: Sequence[str],
+        scans: Sequence[str],
+        described: object,
+        prepare: Callable[[str], Tensors],
+        finish: Callable[[str, Tensors], T],
         cache: Path,
     ) -> None:
-        cases = [case for case in find_cases(data.folder) if case.split == split]
-        if data.complete:
-            cases = [c for c in cases if not missing_classes(merge_labels(c, class_names)[0], class_names)]
-        if not cases:
-            raise UsageError(
-                data.folder,
-                got=f"no scan in the split {split}",
-                allowed="a tree whose meta.csv names train, val and test scans with all classes",
-                remedy="correct meta.csv, or set complete: false",
-            )
-        self._scan_ids = [case.scan_id for case in cases]
-        described = json.dumps([dict(preprocessing.describe()), list(class_names)], default=str)
-        items = [{"scan": case.scan_id, "as": described} for case in cases]
-        prepared = _Prepared({case.scan_id: case for case in cases}, preprocessing, class_names)
-        self._stored = PersistentDataset(items, prepared, cache)
+        text = json.dumps(described, default=str)
+        self._scans, self._finish = scans, finish
+        items = [{"scan": scan, "as": text} for scan in scans]
+        self._stored = PersistentDataset(items, _Prepared(prepare), cache)
 
     def __len__(self) -> int:
-        return len(self._scan_ids)
+        return len(self._scans)
 
     @overload
-    def __getitem__(self, number: int) -> Example: ...
+    def __getitem__(self, number: int) -> T: ...
     @overload
-    def __getitem__(self, number: slice) -> list[Example]: ...
-    def __getitem__(self, number: int | slice) -> Example | list[Example]:
+    def __getitem__(self, number: slice) -> list[T]: ...
+    def __getitem__(self, number: int | slice) -> T | list[T]:
         """Return a scan."""
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         try:
-            stored = self._stored[number]
+            return self._finish(self._scans[number], self._stored[number])
         except RuntimeError as error:  # MONAI's, around what the scan is refused for
             cause = error.__cause__
-            raise cause.at(self._scan_ids[number]) if isinstance(cause, Agg2ExpError) else error from None
-        return Example(self._scan_ids[number], stored["image"], stored["labels"].long())
+            raise cause.at(self._scans[number]) if isinstance(cause, Agg2ExpError) else error from None
 
 
-class _Prepared(Transform):  # type: ignore[misc]
-    """From a scan's id to its image and labels on the network's grid."""
-
-    def __init__(
-        self, cases: Mapping[str, Case], preprocessing: CTPreprocessing, class_names: Sequence[str]
-    ) -> None:
-        self._cases, self._preprocessing, self._class_names = cases, preprocessing, class_names
-
-    def __call__(self, item: Mapping[str, str]) -> dict[str, torch.Tensor]:
-        case = self._cases[item["scan"]]
-        image, affine = self._preprocessing(read_nifti(case.image))
-        labels, grid = merge_labels(case, self._class_names)
-        x, y, z = (int(n) for n in image.shape[1:])
-        onto = resample(labels, grid, Grid((x, y, z), affine), interpolation="nearest")
-        return {"image": image, "labels": torch.from_numpy(onto.astype(np.uint8))}
-
-
-def examples_of(
-    config: TrainingConfig, split: Literal["training", "validation", "test"], cache: str | Path
-) -> Sequence[Example]:
-    """Return the scans of a split of a configuration's data, preprocessed.
+def examples_of(config: TrainingConfig, split: Split, cache: str | Path) -> Sequence[Example]:
+    """Return the scans of a split of a configuration's data with their labels, preprocessed.
 
     Parameters
     ----------
@@ -168,17 +149,76 @@ def examples_of(
     Raises
     ------
     UsageError
-        If the configuration has no such split.
+        If no scan is in the split.
     """
-    preprocessing = config.preprocessing.build()
-    if isinstance(config.data, TreeData):
-        return TreeExamples(config.data, split, preprocessing, config.class_names, Path(cache))
-    wanted = getattr(config.data, split)
+    data, preprocessing, class_names = config.data, config.preprocessing.build(), config.class_names
+    if isinstance(data, PhantomData):
+        return _phantoms(data, split, preprocessing)
+    cases = {case.scan_id: case for case in find_cases(data.folder) if case.split == split}
+    if data.complete:
+        cases = {scan_id: case for scan_id, case in cases.items() if _is_complete(case, class_names)}
+    if not cases:
+        raise no_scan(data.folder, split)
+    described = [dict(preprocessing.describe()), list(class_names)]
+    prepare = partial(_with_labels, cases, preprocessing, class_names)
+    return PreparedScans(list(cases), described, prepare, _example, Path(cache))
+
+
+def images_of(config: PretrainingConfig, split: Split, cache: str | Path) -> Sequence[torch.Tensor]:
+    """Return the scans of a split as `examples_of` does, without labels: each ``[C, X, Y, Z]``, float32."""
+    data, preprocessing = config.data, config.preprocessing.build()
+    if isinstance(data, PhantomData):
+        return [example.image for example in _phantoms(data, split, preprocessing)]
+    if isinstance(data, TreeScans):
+        where, files = data.folder, [case.image for case in find_cases(data.folder) if case.split == split]
+    else:
+        where, files = data.file, [entry["image"] for entry in read_datalist(data.file, split)]
+    if not files:
+        raise no_scan(where, split)
+    described, prepare = dict(preprocessing.describe()), partial(_image_alone, preprocessing)
+    return PreparedScans([str(file) for file in files], described, prepare, _image, Path(cache))
+
+
+def _phantoms(data: PhantomData, split: Split, preprocessing: CTPreprocessing) -> list[Example]:
+    wanted = getattr(data, split)
     if wanted is None:
-        raise UsageError(
-            f"data.{split}",
-            got="nothing",
-            allowed="a split of the data",
-            remedy="add it to the configuration",
-        )
+        raise no_scan(f"data.{split}", split)
     return phantom_examples(wanted.seeds, preprocessing)
+
+
+def _is_complete(case: Case, class_names: Sequence[str]) -> bool:
+    return not missing_classes(merge_labels(case, class_names)[0], class_names)
+
+
+def _with_labels(
+    cases: Mapping[str, Case], preprocessing: CTPreprocessing, class_names: Sequence[str], scan_id: str
+) -> Tensors:
+    """Return image and labels on the network's grid."""
+    case = cases[scan_id]
+    image, affine = preprocessing(read_nifti(case.image))
+    labels, grid = merge_labels(case, class_names)
+    x, y, z = (int(n) for n in image.shape[1:])
+    onto = resample(labels, grid, Grid((x, y, z), affine), interpolation="nearest")
+    return {"image": image, "labels": torch.from_numpy(onto.astype(np.uint8))}
+
+
+def _example(scan_id: str, stored: Tensors) -> Example:
+    return Example(scan_id, stored["image"], stored["labels"].long())
+
+
+def _image_alone(preprocessing: CTPreprocessing, file: str) -> Tensors:
+    return {"image": preprocessing(read_nifti(Path(file)))[0]}
+
+
+def _image(file: str, stored: Tensors) -> torch.Tensor:
+    return stored["image"]
+
+
+def no_scan(where: object, split: str) -> UsageError:
+    """Return the error for data without a scan in a split."""
+    return UsageError(
+        where,
+        got=f"no scan in the split {split}",
+        allowed="scans of each split, by meta.csv, a datalist or the configuration",
+        remedy="correct it (or set complete: false)",
+    )

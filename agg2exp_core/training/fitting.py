@@ -1,136 +1,69 @@
-"""Training of a segmenter: Dice and cross-entropy, chosen by the Dice of each class."""
+"""A training or a pre-training as settings ask for it: read the scans, train, say what came out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
-from lightning_fabric import Fabric
-from monai.losses.dice import DiceCELoss
-
-from agg2exp_core.models import wrap_network
-from agg2exp_core.models.precision import with_precision
-from agg2exp_core.prediction import predict
-from agg2exp_core.training.config import TrainingConfig, TrainingSettings
-from agg2exp_core.training.curves import Panel
-from agg2exp_core.training.evaluation import evaluate
-from agg2exp_core.training.examples import Example
-from agg2exp_core.training.identity import identity_of
-from agg2exp_core.training.loop import Progress, Row, run
-from agg2exp_core.training.networks import build_network
-from agg2exp_core.training.sampling import Batch, Batches
-from agg2exp_core.training.saving import save_model
-
-
-def train(
-    config: TrainingConfig,
-    training: Sequence[Example],
-    validation: Sequence[Example],
-    folder: str | Path,
-    *,
-    device: str = "auto",
-    n_devices: int = 1,
-    on_step: Progress | None = None,
-) -> list[Row]:
-    """Train a network on random patches with Dice and cross-entropy.
-
-    On a CPU, equal settings, data and threads give equal weights, whether the training ran through or
-    was stopped at any point and called again.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-        The network and how it is trained.
-    training, validation : sequence of Example
-        What it learns from, and what the best weights are chosen by. With several devices they are
-        sent to each process.
-    folder : str or Path
-        Gets ``checkpoint.pt``, ``curves.csv``, ``curves.png`` and ``model/``: the weights with the highest
-        mean validation Dice of the structures. Where a training of the same settings was interrupted,
-        it goes on; a finished one is returned as it is.
-    device, n_devices, on_step
-        See `agg2exp_core.training.loop.run`.
-
-    Returns
-    -------
-    list of dict
-        The curves: a row for each validation with ``step``, ``loss`` (mean since the one before),
-        ``learning_rate``, ``dice`` (mean over structures) and the Dice of each class by name.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds a training with other settings, or the loss is no number any more.
-    """
-    segmentation = _Segmentation(config, training, validation)
-    return run(segmentation, Path(folder), device=device, n_devices=n_devices, on_step=on_step)
+from agg2exp_core.training.config import TrainingConfig
+from agg2exp_core.training.examples import examples_of, images_of
+from agg2exp_core.training.loop import OnStep, Row, quality
+from agg2exp_core.training.pretraining import pretrain
+from agg2exp_core.training.segmentation import train
+from agg2exp_core.training.settings import PretrainSettings, TrainSettings
 
 
 @dataclass(frozen=True)
-class _Segmentation:
-    """See `agg2exp_core.training.loop.Objective`."""
+class TrainingResult:
+    """What a finished training came to.
 
-    config: TrainingConfig
-    training: Sequence[Example]
-    validation: Sequence[Example]
+    Parameters
+    ----------
+    path : str
+        The folder of the model, or the file of the encoder.
+    rows : list of dict
+        The curves.
+    best : dict
+        The row whose weights were kept, with their scores.
+    summary : str
+        The same for people.
+    """
 
-    @property
-    def name(self) -> str:
-        return self.config.name
+    path: str
+    rows: list[Row]
+    best: Row
+    summary: str
 
-    @property
-    def schedule(self) -> TrainingSettings:
-        return self.config.training
 
-    @property
-    def identity(self) -> str:
-        return identity_of(self.config)
+def fit_network(settings: TrainSettings | PretrainSettings, on_step: OnStep | None = None) -> TrainingResult:
+    """Train, or go on with what was interrupted, until the schedule is done.
 
-    @property
-    def panel(self) -> Panel:
-        return Panel("validation Dice", {"dice": "mean of the structures"}, self.config.class_names, (0, 1))
+    Parameters
+    ----------
+    settings : TrainSettings or PretrainSettings
+        What, and where.
+    on_step : callable, optional
+        See `OnStep`; not called where several devices share the work.
 
-    def build(self) -> torch.nn.Module:
-        return build_network(self.config, self.schedule.seed)
-
-    def batches(self, rank: int) -> Batches:
-        return Batches(self.training, self.schedule, rank)
-
-    def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        images, labels = batch
-        criterion = DiceCELoss(
-            to_onehot_y=True, softmax=True, batch=True, lambda_ce=self.schedule.cross_entropy_weight
-        )
-        loss: torch.Tensor = criterion(
-            network(images.contiguous(memory_format=torch.channels_last_3d)), labels
-        )
-        return loss
-
-    def validate(self, fabric: Fabric, network: torch.nn.Module) -> dict[str, float]:
-        config = self.config
-        model = with_precision(
-            wrap_network(
-                network,
-                config.class_names,
-                window_shape=config.windows.shape,
-                overlap=config.windows.overlap,
-                blend=config.windows.blend,
-                device=fabric.device,
-            ),
-            self.schedule.precision,
-        )
-        dice = evaluate(
-            lambda image: predict(model, image).labels, self.validation, config.class_names
-        ).mean()
-        return {
-            "dice": float(dice.drop(index=config.class_names[0]).mean()),
-            **{str(name): float(value) for name, value in dice.items()},
-        }
-
-    def quality(self, row: Row) -> float:
-        return row["dice"]
-
-    def save(self, folder: Path, network: torch.nn.Module) -> None:
-        save_model(folder / "model", self.config.description(), network)
+    Raises
+    ------
+    Agg2ExpError
+        If a scan cannot be used, the folder holds another training, or the loss is no number any more.
+    """
+    config, out = settings.config, Path(settings.out)
+    on_step = on_step if settings.n_devices == 1 else None
+    options: dict[str, Any] = {"device": settings.device, "n_devices": settings.n_devices, "on_step": on_step}
+    if isinstance(config, TrainingConfig):
+        scans = partial(examples_of, config, cache=out / "cache")
+        rows = train(config, scans("training"), scans("validation"), out, **options)
+        path, said = out / "model", "Best mean Dice on validation {dice:.3f} after {step} updates."
+    else:
+        images = partial(images_of, config, cache=out / "cache")
+        rows = pretrain(config, images("training"), images("validation"), out, **options)
+        path = out / config.encoder_file
+        said = "Lowest loss on validation {validation_loss:.3f} after {step} updates; "
+        said += "{rotation_accuracy:.0%} of the turns are told."
+    best = max(rows, key=quality)
+    return TrainingResult(str(path), rows, best, said.format(**best))

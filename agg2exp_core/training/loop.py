@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.training.checkpoints import load_checkpoint, save_checkpoint
-from agg2exp_core.training.config import Schedule
+from agg2exp_core.training.config import NetworkConfig, TrainingSchedule
 from agg2exp_core.training.curves import Panel, write_curves
-from agg2exp_core.training.precision import keep_small_convolutions
-from agg2exp_core.training.sampling import seed_of
+from agg2exp_core.training.networks import keep_small_convolutions
+from agg2exp_core.training.sampling import NumberedBatches, seed_of
+from agg2exp_core.training.saving import load_checkpoint, save_checkpoint
 
-Progress = Callable[[int, float], None]
+C = TypeVar("C", bound=NetworkConfig)
+S = TypeVar("S")
+
+OnStep = Callable[[int, float], None]
 """Called after every update with its number, from 1, and its loss."""
 
 Row = dict[str, float]
@@ -28,52 +33,55 @@ Row = dict[str, float]
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
-class Numbered(Protocol):
-    """Batches by their number."""
+@dataclass(frozen=True)
+class Objective(ABC, Generic[C, S]):
+    """What a network learns and what its weights are chosen by; sent to every process.
 
-    def __getitem__(self, number: int, /) -> Any: ...
+    Parameters
+    ----------
+    config : NetworkConfig
+        The network and how it learns.
+    training, validation : sequence
+        Scans that it learns from, and that the best weights are chosen by.
+    """
 
-
-class Objective(Protocol):
-    """What a network learns and what its weights are chosen by; sent to every process."""
-
-    @property
-    def name(self) -> str:
-        """The name that messages give the training."""
-
-    @property
-    def schedule(self) -> Schedule:
-        """Its patches and updates."""
-
-    @property
-    def identity(self) -> str:
-        """A hash of all that decides the result, but for the number of devices."""
+    config: C
+    training: Sequence[S]
+    validation: Sequence[S]
 
     @property
+    @abstractmethod
     def panel(self) -> Panel:
         """What the curves show beside the loss."""
 
+    @abstractmethod
     def build(self) -> torch.nn.Module:
         """Return the network with its first weights."""
 
-    def batches(self, rank: int) -> Numbered:
-        """Return the batches of a process, each a pure function of its number."""
+    @abstractmethod
+    def batches(self, rank: int) -> NumberedBatches[S, Any]:
+        """Return the batches of a process."""
 
+    @abstractmethod
     def loss(self, network: torch.nn.Module, batch: Any) -> torch.Tensor:
         """Return the loss of a batch on the network's device."""
 
-    def validate(self, fabric: Fabric, network: torch.nn.Module) -> dict[str, float]:
+    @abstractmethod
+    def validate(self, fabric: Fabric, network: torch.nn.Module) -> Row:
         """Return the scores of the weights as they are."""
 
-    def quality(self, row: Row) -> float:
-        """Return by how much the weights of a row are worth keeping; the highest are kept."""
-
+    @abstractmethod
     def save(self, folder: Path, network: torch.nn.Module) -> None:
         """Write what the training is for."""
 
 
-def run(
-    objective: Objective, folder: Path, *, device: str, n_devices: int, on_step: Progress | None
+def quality(row: Row) -> float:
+    """Return by how much the weights of a row are worth keeping: a segmenter's Dice, an encoder's loss."""
+    return row["dice"] if "dice" in row else -row["validation_loss"]
+
+
+def run_training(
+    objective: Objective[Any, Any], folder: Path, *, device: str, n_devices: int, on_step: OnStep | None
 ) -> list[Row]:
     """Train a network, or go on where its training was interrupted; return its curves.
 
@@ -88,7 +96,7 @@ def run(
     n_devices : int
         How many; the gradients are averaged over them.
     on_step : callable, optional
-        See `Progress`; called in the first process.
+        See `OnStep`; called in the first process.
 
     Raises
     ------
@@ -99,16 +107,16 @@ def run(
         accelerator=device,
         devices=n_devices,
         strategy="ddp_spawn" if n_devices > 1 else "auto",
-        precision=PRECISIONS[objective.schedule.precision],  # type: ignore[arg-type]
+        precision=PRECISIONS[objective.config.training.precision],  # type: ignore[arg-type]
     )
     with torch.random.fork_rng(devices=[]):
         rows: list[Row] = fabric.launch(partial(_fit, objective=objective, folder=folder, on_step=on_step))
     return rows
 
 
-def _fit(fabric: Fabric, objective: Objective, folder: Path, on_step: Progress | None) -> list[Row]:
-    schedule = objective.schedule
-    identity = f"{objective.identity} {fabric.world_size}"
+def _fit(fabric: Fabric, objective: Objective[Any, Any], folder: Path, on_step: OnStep | None) -> list[Row]:
+    schedule = objective.config.training
+    identity = f"{objective.config.identity} {fabric.world_size}"
     network = objective.build().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
@@ -138,7 +146,12 @@ def _fit(fabric: Fabric, objective: Objective, folder: Path, on_step: Progress |
                 fabric.backward(loss)
             loss_of_step += float(loss.detach())
         if not math.isfinite(loss_of_step):
-            raise _diverged(objective.name, step)
+            raise UsageError(
+                objective.config.name,
+                got=f"a loss that is no number at update {step}",
+                allowed="a training that converges",
+                remedy="lower learning_rate, set gradient_norm, or train in float32, in another folder",
+            )
         if schedule.gradient_norm is not None:
             fabric.clip_gradients(
                 wrapped, fabric_optimiser, max_norm=schedule.gradient_norm, error_if_nonfinite=False
@@ -153,7 +166,9 @@ def _fit(fabric: Fabric, objective: Objective, folder: Path, on_step: Progress |
         if not fabric.is_global_zero:
             continue
         if step % schedule.validate_every == 0 or last:
-            _validate(fabric, objective, network, state, float(rates.get_last_lr()[0]), folder)
+            if _validate(fabric, objective, network, state, float(rates.get_last_lr()[0])):
+                objective.save(folder, network)
+            write_curves(folder, state["rows"], objective.panel)
         if step % schedule.save_every == 0 or last:
             values = {name: part.state_dict() for name, part in parts.items()}
             save_checkpoint(folder, {"identity": identity, "state": state, **values})
@@ -166,41 +181,25 @@ def _fit(fabric: Fabric, objective: Objective, folder: Path, on_step: Progress |
 
 def _validate(
     fabric: Fabric,
-    objective: Objective,
+    objective: Objective[Any, Any],
     network: torch.nn.Module,
     state: dict[str, Any],
     rate: float,
-    folder: Path,
-) -> None:
-    """Score the weights as they are; keep them where they are the best so far."""
+) -> bool:
+    """Add the scores of the weights as they are to the curves; say whether they are the best so far."""
     scores = objective.validate(fabric, network)
     network.train()
-    row = {
-        "step": state["step"],
-        "loss": state["loss_sum"] / state["n_losses"],
-        "learning_rate": rate,
-        **scores,
-    }
-    best = max((objective.quality(earlier) for earlier in state["rows"]), default=-math.inf)
+    loss = state["loss_sum"] / state["n_losses"]
+    row = {"step": state["step"], "loss": loss, "learning_rate": rate, **scores}
+    best = max(map(quality, state["rows"]), default=-math.inf)
     state["rows"].append(row)
     state["loss_sum"], state["n_losses"] = 0.0, 0
-    if objective.quality(row) > best:
-        objective.save(folder, network)
-    write_curves(folder, state["rows"], objective.panel)
+    return quality(row) > best
 
 
-def _rate(schedule: Schedule, step: int) -> float:
+def _rate(schedule: TrainingSchedule, step: int) -> float:
     """Return the learning rate after `step` updates, relative to its highest."""
     if step < schedule.warm_up:
         return (step + 1) / (schedule.warm_up + 1)
     share = (step - schedule.warm_up) / max(1, schedule.n_steps - schedule.warm_up)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-
-
-def _diverged(name: str, step: int) -> UsageError:
-    return UsageError(
-        name,
-        got=f"a loss that is no number at update {step}",
-        allowed="a training that converges",
-        remedy="lower learning_rate, set gradient_norm, or train in float32, in another folder",
-    )

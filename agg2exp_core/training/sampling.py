@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -12,47 +13,86 @@ from monai.transforms.croppad.dictionary import CropForegroundd, RandCropByPosNe
 from monai.transforms.intensity.dictionary import RandShiftIntensityd
 from monai.transforms.spatial.dictionary import RandRotate90d, RandZoomd
 
-from agg2exp_core.training.config import TrainingSettings
+from agg2exp_core.training.config import TrainingSchedule, TrainingSettings
 from agg2exp_core.training.examples import Example
 from agg2exp_core.types import Shape3
 
+S = TypeVar("S")
+B = TypeVar("B")
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Images ``[B, C, *window]`` and labels ``[B, 1, *window]``."""
 
 
-class Batches(torch.utils.data.Dataset[Batch]):
-    """The batches of a training by their number: any worker, at any time, draws the same one.
+class NumberedBatches(ABC, Generic[S, B]):
+    """The batches of a training by their number: any process, at any time, draws the same one.
 
     Parameters
     ----------
-    dataset : sequence of Example
+    scans : sequence
         What they are cut from.
-    settings : TrainingSettings
-        Their size, augmentation and seed.
-    rank : int
-        Of the device among several; each gets others.
+    schedule : TrainingSchedule
+        Their size and seed.
+    stream : int
+        Of the device among several, or of another purpose; each gets others.
     """
 
-    def __init__(self, dataset: Sequence[Example], settings: TrainingSettings, rank: int = 0) -> None:
-        self._dataset, self._settings, self._rank = dataset, settings, rank
-        shape, size = settings.window_shape, settings.batch_size
-        self._draw: Callable[[Sequence[Example], torch.Generator], Batch] = (
-            partial(_paper_batch, paper_transform(shape), size)
-            if settings.augmentation == "paper"
-            else partial(_gentle_batch, shape, size)
-        )
+    def __init__(self, scans: Sequence[S], schedule: TrainingSchedule, stream: int = 0) -> None:
+        self._scans, self._seed, self._stream = scans, schedule.seed, stream
 
-    def __len__(self) -> int:
-        return self._settings.n_steps * self._settings.accumulate
+    def __getitem__(self, number: int) -> B:
+        return self.draw(torch.Generator().manual_seed(seed_of(self._seed, self._stream, number)))
 
-    def __getitem__(self, number: int) -> Batch:
-        random = torch.Generator().manual_seed(seed_of(self._settings.seed, self._rank, number))
-        return self._draw(self._dataset, random)
+    @abstractmethod
+    def draw(self, random: torch.Generator) -> B:
+        """Return a batch that depends on the generator alone."""
+
+    def pick(self, random: torch.Generator) -> S:
+        """Return one of the scans."""
+        return self._scans[int(torch.randint(len(self._scans), (1,), generator=random))]
 
 
 def seed_of(*key: int) -> int:
     """Return a seed that is its key's own."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+
+def draw_seed(random: torch.Generator) -> int:
+    """Return a seed for a transform of MONAI's."""
+    return int(torch.randint(2**31, (1,), generator=random))
+
+
+class PatchBatches(NumberedBatches[Example, Batch]):
+    """Patches with their labels, augmented as the settings say; see `NumberedBatches`."""
+
+    def __init__(self, scans: Sequence[Example], settings: TrainingSettings, stream: int = 0) -> None:
+        super().__init__(scans, settings, stream)
+        self._settings = settings
+        self._transform = paper_transform(settings.window_shape)
+
+    def draw(self, random: torch.Generator) -> Batch:
+        """Return a batch that depends on the generator alone."""
+        cut = self._cut_as_the_paper if self._settings.augmentation == "paper" else self._cut_gently
+        pairs = [cut(self.pick(random), random) for _ in range(self._settings.batch_size)]
+        images, labels = (torch.stack(part) for part in zip(*pairs, strict=True))
+        return images, labels
+
+    def _cut_as_the_paper(self, example: Example, random: torch.Generator) -> Batch:
+        self._transform.set_random_state(draw_seed(random))
+        (patch,) = self._transform({"image": example.image, "label": example.labels[None]})
+        return patch["image"].as_tensor(), patch["label"].as_tensor().long()
+
+    def _cut_gently(self, example: Example, random: torch.Generator) -> Batch:
+        """Return a patch from anywhere, hardly changed.
+
+        It may hang over the border of its scan, by a sixteenth of its size or by what the scan lacks; there
+        the image is 0 and the label background, as where a scan is padded. Intensities are scaled by 0.95 to
+        1.05, shifted by up to 0.02 and made noisy with a standard deviation of up to 0.02.
+        """
+        image, labels = _patch(example, self._settings.window_shape, random)
+        scale, shift, noise = torch.rand(3, generator=random).tolist()
+        image = image * (0.95 + 0.1 * scale) + 0.04 * (shift - 0.5)
+        image = image + 0.02 * noise * torch.randn(image.shape, generator=random)
+        return image.clamp(0, 1), labels[None]
 
 
 def paper_transform(shape: Shape3) -> Compose:
@@ -75,36 +115,6 @@ def paper_transform(shape: Shape3) -> Compose:
             RandShiftIntensityd(["image"], offsets=0.1, prob=0.2),
         ]
     )
-
-
-def _paper_batch(transform: Compose, size: int, dataset: Sequence[Example], random: torch.Generator) -> Batch:
-    patches = []
-    for _ in range(size):
-        example = dataset[int(torch.randint(len(dataset), (1,), generator=random))]
-        transform.set_random_state(int(torch.randint(2**31, (1,), generator=random)))
-        (patch,) = transform({"image": example.image, "label": example.labels[None]})
-        patches.append((patch["image"].as_tensor(), patch["label"].as_tensor().long()))
-    images, labels = (torch.stack(part) for part in zip(*patches, strict=True))
-    return images, labels
-
-
-def _gentle_batch(shape: Shape3, size: int, dataset: Sequence[Example], random: torch.Generator) -> Batch:
-    """Return patches from anywhere, hardly changed.
-
-    A patch may hang over the border of its scan, by a sixteenth of its size or by what the scan lacks;
-    there the image is 0 and the label background, as where a scan is padded. Intensities are scaled by
-    0.95 to 1.05, shifted by up to 0.02 and made noisy with a standard deviation of up to 0.02.
-    """
-    pairs = []
-    for _ in range(size):
-        example = dataset[int(torch.randint(len(dataset), (1,), generator=random))]
-        image, labels = _patch(example, shape, random)
-        scale, shift, noise = torch.rand(3, generator=random).tolist()
-        image = image * (0.95 + 0.1 * scale) + 0.04 * (shift - 0.5)
-        image = image + 0.02 * noise * torch.randn(image.shape, generator=random)
-        pairs.append((image.clamp(0, 1), labels[None]))
-    images, labels = (torch.stack(part) for part in zip(*pairs, strict=True))
-    return images, labels
 
 
 def _patch(example: Example, shape: Shape3, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

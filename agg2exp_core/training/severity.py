@@ -64,16 +64,16 @@ def dice_by_severity(scores: pd.DataFrame, failures: pd.DataFrame) -> pd.DataFra
     return pd.concat(parts, names=["model", "failure"])
 
 
-def report_severity(table: pd.DataFrame, failures: pd.DataFrame) -> str:
+def severity_markdown(table: pd.DataFrame, failures: pd.DataFrame) -> str:
     """Return the Dice by severity, in percent, as Markdown; a cell of which no scan is there is empty."""
-    there = set(zip(failures["failure"], failures["severity"], strict=True))
+    planted = set(zip(failures["failure"], failures["severity"], strict=True))
     lines = [
         "| model | failure | " + " | ".join(f"{severity:g}" for severity in table.columns) + " |",
         "|---" * (2 + len(table.columns)) + "|",
     ]
     for (model, failure), row in zip(table.index, table.to_numpy(float), strict=True):
         cells = [
-            f"{100 * value:.2f}" if pd.notna(value) else "refused" if (failure, severity) in there else ""
+            f"{100 * value:.2f}" if pd.notna(value) else "refused" if (failure, severity) in planted else ""
             for severity, value in zip(table.columns, row, strict=True)
         ]
         lines.append(f"| {model} | {failure} | " + " | ".join(cells) + " |")

@@ -11,8 +11,8 @@ from monai.transforms.compose import Compose
 from monai.transforms.croppad.array import CropForeground, RandSpatialCrop, SpatialPad
 from monai.transforms.intensity.array import RandCoarseDropout
 
-from agg2exp_core.training.pretraining_config import PretrainingSettings
-from agg2exp_core.training.sampling import seed_of
+from agg2exp_core.training.config import PretrainingSettings
+from agg2exp_core.training.sampling import NumberedBatches, draw_seed
 
 VALIDATION = 2**32 - 1
 """The stream of the batches that weights are scored on; those of training have the device's number."""
@@ -36,25 +36,17 @@ class Views(NamedTuple):
     turns: torch.Tensor
 
 
-class ViewBatches(torch.utils.data.Dataset[Views]):
-    """The batches of a pre-training by their number.
+class ViewBatches(NumberedBatches[torch.Tensor, Views]):
+    """Views of patches; see `NumberedBatches`, whose stream may be `VALIDATION`.
 
     A patch lies anywhere in the body; a view is turned by any number of quarters in the axial plane. Its
     holes are boxes with edges of a twentieth to a quarter of its own, filled with noise between its
     extremes; their volumes come to the share that is masked, and they may overlap.
-
-    Parameters
-    ----------
-    images : sequence of torch.Tensor
-        Scans ``[C, X, Y, Z]`` that patches are cut from.
-    settings : PretrainingSettings
-        Their size, holes and seed.
-    stream : int
-        The device among several, or `VALIDATION`; each gets others.
     """
 
-    def __init__(self, images: Sequence[torch.Tensor], settings: PretrainingSettings, stream: int) -> None:
-        self._images, self._settings, self._stream = images, settings, stream
+    def __init__(self, scans: Sequence[torch.Tensor], settings: PretrainingSettings, stream: int) -> None:
+        super().__init__(scans, settings, stream)
+        self._settings = settings
         self._patch = Compose(
             [
                 CropForeground(allow_smaller=True),
@@ -69,23 +61,22 @@ class ViewBatches(torch.utils.data.Dataset[Views]):
             prob=1.0,
         )
 
-    def __getitem__(self, number: int) -> Views:
-        settings = self._settings
-        random = torch.Generator().manual_seed(seed_of(settings.seed, self._stream, number))
-        patches = [self._cut_patch(random) for _ in range(settings.batch_size)]
+    def draw(self, random: torch.Generator) -> Views:
+        """Return a batch that depends on the generator alone."""
+        patches = [self._cut_patch(random) for _ in range(self._settings.batch_size)]
         turns = torch.randint(4, (2 * len(patches),), generator=random)
         whole = [torch.rot90(x, int(k), (1, 2)) for x, k in zip(patches * 2, turns, strict=True)]
         seen = [self._with_holes(x, random) for x in whole]
         return Views(torch.stack(seen), torch.stack(whole), turns)
 
     def _cut_patch(self, random: torch.Generator) -> torch.Tensor:
-        image = self._images[int(torch.randint(len(self._images), (1,), generator=random))]
-        self._patch.set_random_state(_draw_seed(random))
+        image = self.pick(random)
+        self._patch.set_random_state(draw_seed(random))
         return _plain(self._patch(image))
 
     def _with_holes(self, view: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         box, boxes = self._box, []
-        box.set_random_state(_draw_seed(random))
+        box.set_random_state(draw_seed(random))
         n_missing = self._settings.masked_share * view[0].numel()
         while n_missing > 0:
             box.randomize(view.shape[1:])
@@ -99,7 +90,3 @@ def _plain(image: Any) -> torch.Tensor:
     """Return MONAI's tensor without its metadata."""
     tensor: torch.Tensor = image.as_tensor()
     return tensor
-
-
-def _draw_seed(random: torch.Generator) -> int:
-    return int(torch.randint(2**31, (1,), generator=random))

@@ -5,13 +5,12 @@ float32 volumes on grids whose axes span the space.
 """
 
 from agg2exp_core.volumes.discovery import ScanRef, find_scans, scan_ids
-from agg2exp_core.volumes.nifti import content_hash, read_nifti
+from agg2exp_core.volumes.nifti_reader import content_hash, read_nifti
+from agg2exp_core.volumes.nifti_writer import write_nifti
 from agg2exp_core.volumes.preprocessing import CTPreprocessing, MonaiPreprocessing
-from agg2exp_core.volumes.reading import read_series, read_volume, volume_of
+from agg2exp_core.volumes.reading import load_scan, read_series, read_volume, volume_of
 from agg2exp_core.volumes.resampling import overlap_share, resample
 from agg2exp_core.volumes.rois import load_rois, read_names
-from agg2exp_core.volumes.scan import load_scan
-from agg2exp_core.volumes.writing import write_nifti
 
 __all__ = [
     "CTPreprocessing",

@@ -1,17 +1,22 @@
-"""Which scans the arguments mean, and what they are called."""
+"""Which scans the arguments mean, and what they are called: names for paths and keys of a store."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agg2exp_core.dicom import holds_dicom
 from agg2exp_core.errors import ScanError, UsageError
-from agg2exp_core.volumes.names import check_scan_id, safe_name
 
 EXTENSIONS = (".nii.gz", ".nii")
+LONGEST = 80
+"""Letters of a name; with what is put before and after it, a file system takes it."""
+
+_ALLOWED = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ def scan_ids(paths: Sequence[Path]) -> list[str]:
     while len(parts) > 1 and min(map(len, parts)) > 1 and len({p[-1] for p in parts}) == 1:
         parts = [p[:-1] for p in parts]
     longest = max(map(len, parts), default=0)
+    # the fewest trailing components that tell all apart
     n_kept = next((n for n in range(1, longest) if len({p[-n:] for p in parts}) == len(parts)), longest)
     ids = [safe_name("-".join(p[-n_kept:])) for p in parts]
     _refuse_twins(ids, paths, "ends with the same scan id as")
@@ -108,6 +114,36 @@ def _names(paths: Sequence[Path], arguments: Sequence[str | Path]) -> list[str]:
     if len(paths) == 1 and any(Path(argument) == paths[0].parent.parent for argument in arguments):
         return [safe_name(paths[0].parent.name)]
     return scan_ids(paths)
+
+
+def safe_name(text: str) -> str:
+    """Return `text` with ``_`` for what is outside ``[A-Za-z0-9._-]`` and for a leading ``.`` or ``-``.
+
+    One that is too long ends in a hash of the whole in place of the rest.
+    """
+    name = re.sub(r"^_{2,}", "_", re.sub(r"[^A-Za-z0-9._-]|^[.-]", "_", text)) or "_"
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"{name[: LONGEST - 17]}-{digest}"
+
+
+def check_scan_id(scan_id: str) -> str:
+    """Return a scan id that the user chose.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be a key of the store.
+    """
+    if not _ALLOWED.fullmatch(scan_id):
+        raise UsageError(
+            "--scan-id",
+            got=f"{scan_id!r}",
+            allowed=f"1 to {LONGEST} letters, digits, '.', '_' and '-', a letter or digit first",
+            remedy=f"try {safe_name(scan_id).lstrip('_.-') or 'scan'}",
+        )
+    return scan_id
 
 
 def nifti_files(folder: Path) -> list[Path]:

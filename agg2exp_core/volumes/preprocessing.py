@@ -20,9 +20,9 @@ from monai.transforms.transform import LazyTransform, MapTransform, Randomizable
 from monai.transforms.utility.array import EnsureChannelFirst
 from monai.transforms.utility.dictionary import EnsureChannelFirstd
 
-from agg2exp_core.errors import ModelError, ScanError, UsageError
+from agg2exp_core.errors import ModelError, ScanError, out_of_range
+from agg2exp_core.memory import require_memory
 from agg2exp_core.types import Affine, Volume
-from agg2exp_core.volumes.memory import require_memory
 
 IMAGE = "image"
 """The key under which a bundle's transforms find the scan."""
@@ -55,13 +55,9 @@ class CTPreprocessing:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.spacing_mm) and self.spacing_mm > 0):
-            raise UsageError(
-                "spacing_mm", got=f"{self.spacing_mm}", allowed="a positive number", remedy="try 1.5"
-            )
+            raise out_of_range("spacing_mm", self.spacing_mm, "a positive number")
         if not (np.isfinite(self.hu_range).all() and self.hu_range[0] < self.hu_range[1]):
-            raise UsageError(
-                "hu_range", got=f"{self.hu_range}", allowed="low < high", remedy="try (-1024, 1024)"
-            )
+            raise out_of_range("hu_range", self.hu_range, "low < high")
 
     def __call__(self, volume: Volume) -> tuple[torch.Tensor, Affine]:
         """Return the image ``[C, X, Y, Z]`` and its affine.
@@ -182,21 +178,22 @@ def require_hounsfield_units(volume: Volume) -> None:
 
 def _check_transform(transform: Callable[[Any], Any]) -> None:
     if isinstance(transform, Randomizable):
-        raise ModelError(
-            "preprocessing",
-            got=f"the random transform {_name(transform)}",
-            allowed="transforms that always give the same image",
-            remedy="use the bundle's inference configuration, not its training one",
-        )
+        raise _unfit(f"the random transform {_name(transform)}", "transforms that always give the same image")
     keys = [str(key) for key in getattr(transform, "keys", ())]
     needs_others = set(keys) - {IMAGE} and not getattr(transform, "allow_missing_keys", False)
     if not isinstance(transform, MapTransform) or needs_others:
-        raise ModelError(
-            "preprocessing",
-            got=f"the transform {_name(transform)} on {', '.join(keys) if keys else 'no named key'}",
-            allowed=f"dictionary transforms of the key '{IMAGE}' alone",
-            remedy="use the bundle's inference configuration, or their dictionary form",
-        )
+        on = ", ".join(keys) if keys else "no named key"
+        allowed = f"dictionary transforms of the key '{IMAGE}' alone"
+        raise _unfit(f"the transform {_name(transform)} on {on}", allowed)
+
+
+def _unfit(got: str, allowed: str) -> ModelError:
+    return ModelError(
+        "preprocessing",
+        got=got,
+        allowed=allowed,
+        remedy="use the bundle's inference configuration, with transforms in their dictionary form",
+    )
 
 
 def _options(transform: object) -> dict[str, Any]:
@@ -231,9 +228,9 @@ def _require_memory_to_resample(volume: Volume, spacing_mm: Sequence[float]) -> 
     given = [float(s) for s in spacing_mm]
     wanted = (given + given[-1:] * 3)[:3]
     n_in = n_out = float(volume.values.size // math.prod(volume.grid.shape))
-    for n, here, there in zip(volume.grid.shape, volume.grid.spacing_mm, wanted, strict=True):
+    for n, mm_in, mm_out in zip(volume.grid.shape, volume.grid.spacing_mm, wanted, strict=True):
         n_in *= n
-        n_out *= n * here / there if there > 0 else n
+        n_out *= n * mm_in / mm_out if mm_out > 0 else n
     require_memory(
         volume.path,
         n_in * BYTES_PER_INPUT_VOXEL + n_out * BYTES_PER_RESAMPLED_VOXEL,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import UsageError, unknown_name
 from agg2exp_core.types import Affine, Grid
 
 TOLERANCE_VOXELS = 1e-4
@@ -55,9 +55,7 @@ def resample(
     Voxels are points here: nothing is smoothed when the target is coarser.
     """
     if interpolation not in ("nearest", "linear"):
-        raise UsageError(
-            "interpolation", got=f"{interpolation!r}", allowed="'nearest' or 'linear'", remedy="pick one"
-        )
+        raise unknown_name("interpolation", interpolation, ("nearest", "linear"))
     if values.ndim not in (3, 4) or values.shape[-3:] != source.shape:
         raise UsageError(
             "values",
@@ -97,6 +95,7 @@ def _world_box(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _whole_steps(to_source: Affine, target: Grid) -> NDArray[np.int64] | None:
     """Return the map as integers if it sends voxel centres to voxel centres, else None."""
+    # the map is affine, so that what holds at the corners holds between them
     whole = np.rint(to_source)
     corners = np.array(list(itertools.product(*((0, n - 1) for n in target.shape), (1,))))  # [8, 4]
     meets = bool(np.all(np.abs(corners @ (to_source - whole).T) <= TOLERANCE_VOXELS))
@@ -122,6 +121,7 @@ def _copy_voxels(values: NDArray[Any], steps: NDArray[np.int64], out: NDArray[An
 def _interpolate(values: NDArray[Any], to_source: Affine, out: NDArray[Any], order: int) -> None:
     """Fill `out`, slab by slab along its first axis, where its centres lie in a voxel of `values`."""
     linear, offset = to_source[:3, :3], to_source[:3, 3]
+    # ndimage takes no booleans; slabs bound the memory of the coordinates
     readable = values.view(np.uint8) if values.dtype == np.bool_ else values
     thickness = max(1, SLAB_VOXELS // (out.shape[1] * out.shape[2]))
     for start in range(0, out.shape[0], thickness):
@@ -131,9 +131,10 @@ def _interpolate(values: NDArray[Any], to_source: Affine, out: NDArray[Any], ord
         for axis, n in enumerate(values.shape):
             x, y, z = (linear[axis, k] * np.arange(m) for k, m in enumerate(slab.shape))
             along = x[:, None, None] + y[:, None] + z + origin[axis]  # [X, Y, Z]
+            # a voxel reaches half a voxel beyond its centre; beyond that there is nothing to interpolate
             inside &= (along >= -0.5 - TOLERANCE_VOXELS) & (along <= n - 0.5 + TOLERANCE_VOXELS)
         if inside.any():
-            taken = ndimage.affine_transform(
+            sampled = ndimage.affine_transform(
                 readable, linear, origin, slab.shape, output=readable.dtype, order=order, mode="nearest"
             )
-            slab[inside] = taken[inside]
+            slab[inside] = sampled[inside]

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.types import Grid, Mask
-from agg2exp_core.volumes.discovery import EXTENSIONS, nifti_files, stem
-from agg2exp_core.volumes.names import safe_name
-from agg2exp_core.volumes.nifti import read_voxels
+from agg2exp_core.volumes.discovery import EXTENSIONS, nifti_files, safe_name, stem
+from agg2exp_core.volumes.nifti_reader import read_voxels
 from agg2exp_core.volumes.resampling import overlap_share, resample
 
 logger = logging.getLogger(__name__)

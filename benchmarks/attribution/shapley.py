@@ -154,5 +154,5 @@ def rows(case: Case, side: int, n_repeats: int, n_timed: int, n_samples: int = C
 
 def paper_passes() -> int:
     """Return how many window passes the plan says for the paper's scans."""
-    tiling = Tiling(WindowSettings((96, 96, 96), 0.25), (300, 300, 300))
+    tiling = Tiling(WindowSettings(shape=(96, 96, 96), overlap=0.25), (300, 300, 300))
     return make_method("shapley_cubes").passes(Geometry(tiling, 1, 17, 17)).forward

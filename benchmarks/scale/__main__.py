@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.postgres import Postgres, postgres
+from agg2exp_core.pipeline.settings import ExplainSettings
 from benchmarks.scale import backfill, weak
 from benchmarks.scale.batches import deploy
 from benchmarks.scale.service import Server, serving
 from benchmarks.scale.sleeper import write_cohort
 from benchmarks.timing import print_table
-from tasks.settings import ExplainSettings
+from tests.services.postgres import Postgres, postgres
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from agg2exp_core import attribute, load_model, local_importance, predict
+from agg2exp_core.pipeline.settings import ExplainSettings
 from agg2exp_core.volumes import load_scan
-from benchmarks.postgres import Postgres
 from benchmarks.scale.batches import run_batch, workplace
 from benchmarks.scale.pages import Visitor
 from benchmarks.scale.sleeper import REFERENCE
 from benchmarks.timing import Row, once
-from tasks.settings import ExplainSettings
+from tests.services.postgres import Postgres
 
 METHODS = ("vanilla_gradient", REFERENCE)
 TABLES = ("flow_run", "flow_run_state", "task_run", "task_run_state", "events", "log", "artifact")
@@ -68,7 +68,7 @@ def measure(
     with workplace(n_workers, folder / "workers.log"), Visitor(api_url) as visitor:
         started = time.monotonic()
         for method in METHODS:
-            run_batch(scans, replace(base, method=method), scans_per_run)
+            run_batch(scans, base.model_copy(update={"method": method}), scans_per_run)
         wall_s = time.monotonic() - started
     n_rows = {table: int(database.query(f"select count(*) from {table}")[0][0]) for table in TABLES}
     return Backfill(n_workers, len(scans) * len(METHODS), wall_s, alone_s, n_rows, visitor)

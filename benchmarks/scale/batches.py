@@ -12,19 +12,19 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 
+from agg2exp.deployments.applying import apply
+from agg2exp.deployments.catalogue import Service, catalogue
+from agg2exp.flows.batch import PARTS_POOL
+from agg2exp.flows.partition import n_online
+from agg2exp_core.pipeline.settings import ExplainSettings
 from benchmarks.scale.service import workers
-from deployments.applying import apply
-from deployments.catalogue import catalogue
-from flows.batch import PARTS_POOL
-from flows.parts import n_online
-from tasks.settings import ExplainSettings
 
 HEARD_S = 300.0
 
 
 def deploy(settings: ExplainSettings) -> None:
     """Bring the server to what the catalogue says."""
-    for _ in apply(catalogue([], settings, None)):
+    for _ in apply(catalogue(Service.of(settings))):
         pass
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.postgres import free_port
-from flows.server.environment import client_variables, environment
+from agg2exp.flows.server.environment import client_variables, environment
+from tests.services.postgres import free_port
 
 START_S = 300.0
 _RECORDER = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
@@ -95,7 +95,7 @@ def serving(state: Path, database: str, variables: Mapping[str, str] | None = No
 @contextmanager
 def workers(devices: str, pool: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Have workers on a pool while the context lasts: ``agg2exp worker``."""
-    words = [sys.executable, "-m", "flows", "worker", "--devices", devices, "--pool", pool]
+    words = [sys.executable, "-m", "agg2exp_cli", "worker", "--devices", devices, "--pool", pool]
     path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
     with log.open("a") as file:
         process = subprocess.Popen(

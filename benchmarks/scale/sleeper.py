@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import nibabel as nib
 import numpy as np
@@ -15,7 +13,7 @@ import yaml
 from monai.networks.nets import UNet
 from safetensors.torch import save_file
 
-from agg2exp_core.attribution import Problem
+from agg2exp_core.attribution import Method, Problem
 from agg2exp_core.attribution.method import Explained
 
 REFERENCE = "benchmarks.scale.sleeper:Sleeper"
@@ -30,21 +28,13 @@ ARGUMENTS = {
 }
 
 
-@dataclass(frozen=True)
-class Sleeper:
-    """Stands for a method that takes `seconds` a scan, all of its classes together.
+class Sleeper(Method):
+    """Stands for a method that takes `seconds` a scan, all of its classes together."""
 
-    Parameters
-    ----------
-    seconds : float
-        That it sleeps.
-    aggregation : str
-        Not used.
-    """
+    random = False
 
-    random: ClassVar[bool] = False
     seconds: float = 0.0
-    aggregation: str = "sum"
+    """That it sleeps."""
 
     def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
         """Sleep, and yield the scan itself for each class."""

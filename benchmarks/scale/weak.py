@@ -12,11 +12,11 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterStartTime
 from prefect.client.schemas.objects import FlowRun
 
+from agg2exp.flows.batch import PART
+from agg2exp_core.pipeline.settings import ExplainSettings
 from benchmarks.scale.batches import run_batch, workplace
 from benchmarks.scale.sleeper import REFERENCE
 from benchmarks.timing import Row, once
-from flows.batch import PART
-from tasks.settings import ExplainSettings
 
 FLOOR = 0.90
 """Of the ideal time, while compute dominates."""

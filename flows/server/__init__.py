@@ -5,8 +5,13 @@ its last client is gone, however that client ended: clients and server hold file
 go with their process.
 """
 
-from flows.server.embedded import PrefectServer, embedded_server, serve_until_interrupted, state_folder
-from flows.server.recording import wait_until_recorded
+from agg2exp.flows.server.embedded import (
+    PrefectServer,
+    embedded_server,
+    serve_until_interrupted,
+    state_folder,
+)
+from agg2exp.flows.server.recording import wait_until_recorded
 
 __all__ = [
     "PrefectServer",

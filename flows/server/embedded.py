@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from agg2exp.flows.server.environment import client_variables, environment
+from agg2exp.flows.server.locks import ALONE, SHARED, is_locked_alone, locked, try_lock
 from agg2exp_core.errors import Agg2ExpError, UsageError
-from flows.server.environment import client_variables, environment
-from flows.server.locks import ALONE, SHARED, is_locked_alone, locked, try_lock
 
 HOME_VARIABLE = "AGG2EXP_HOME"
 START_S = 180.0

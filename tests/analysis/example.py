@@ -7,11 +7,11 @@ import numpy as np
 import torch
 import xarray as xr
 
+from agg2exp.tasks.analyse import find
 from agg2exp_core.importance import global_importance
+from agg2exp_core.pipeline.settings import AnalyseSettings
 from agg2exp_core.store import Store, open_store
 from agg2exp_core.types import Grid, Prediction, Scan
-from tasks.analyse import find
-from tasks.analyse_settings import AnalyseSettings
 
 CLASSES = ("background", "aorta", "heart", "lung_lower_lobe_left", "ribs", "trachea")
 LABEL = "smoothgrad"

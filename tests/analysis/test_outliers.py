@@ -7,7 +7,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.ensemble import IsolationForest
 
 from agg2exp_core.analysis import DETECTORS, OutlierSettings, cohort_of
-from agg2exp_core.analysis.composition import log_ratios, replace_zeros, square_roots
+from agg2exp_core.analysis.cohort import log_ratios, replace_zeros, square_roots
 from agg2exp_core.analysis.outliers import find_outliers, score_left_out
 from agg2exp_core.analysis.reasons import reasons, training_candidates
 from agg2exp_core.analysis.statistics import TooFewError
@@ -66,7 +66,7 @@ def test_scans_like_the_reference_are_flagged_at_the_stated_rate(name):
     for seed in range(10):
         everything = cohort_of(matrices(60, seed=seed, first=100))
         new, reference = set(everything.scans[::3]), set(everything.scans) - set(everything.scans[::3])
-        settings = OutlierSettings(name, rate=0.1)
+        settings = OutlierSettings(detector=name, rate=0.1)
         found = find_outliers(everything.subset(new), everything.subset(reference), settings)
         flags += found["flagged"].values.tolist()
     assert len(flags) == 200
@@ -77,7 +77,7 @@ def test_p_values_count_the_reference_scans_that_are_as_odd():
     """With one scan a fold and one class the cross-conformal p-value can be written down."""
     reference = cohort_of(matrices(12, seed=1, first=100).isel(target=[2]))
     new = cohort_of(matrices(3, seed=2, first=200).isel(target=[2]))
-    found = find_outliers(new, reference, OutlierSettings("robust_z", rate=0.2))
+    found = find_outliers(new, reference, OutlierSettings(detector="robust_z", rate=0.2))
     for n in range(3):
         count = 1
         for left in range(12):
@@ -105,7 +105,7 @@ def test_the_planted_scans_are_flagged_and_the_reasons_say_why():
     unsure = xr.DataArray([scan == unsure_one for scan in new.scans], {"scan": list(new.scans)})
     candidates = training_candidates(found.assign(unsure=unsure), why).set_index("scan")
     assert candidates["reason"][ODD].startswith("38% of what explains heart")
-    assert candidates["reason"][unsure_one].startswith("the model is unusually unsure of this scan; ")
+    assert candidates["reason"][unsure_one].startswith("the prediction of this scan is unusually uncertain; ")
     assert len(candidates) < len(new.scans)
     assert np.isnan(found["score"].sel(scan=LACKS_TRACHEA, target="trachea"))
 

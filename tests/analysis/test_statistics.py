@@ -12,12 +12,12 @@ from sklearn.metrics import roc_auc_score
 from agg2exp_core.analysis import cohort_of, unusual_volume
 from agg2exp_core.analysis.agreement import MEANS, agreement, detection, risk_coverage
 from agg2exp_core.analysis.clusters import LINKAGES, cluster_classes
-from agg2exp_core.analysis.comparison import compare_entries, energy_distance
-from agg2exp_core.analysis.composition import log_ratios
+from agg2exp_core.analysis.cohort import log_ratios
+from agg2exp_core.analysis.cohort_comparison import compare_entries, energy_distance
 from agg2exp_core.analysis.drift import LEAST_NEW, Watch, look_again
 from agg2exp_core.analysis.groups import compare_groups
+from agg2exp_core.analysis.report_terms import compare_terms, terms_of
 from agg2exp_core.analysis.statistics import adjusted, permutation_p
-from agg2exp_core.analysis.words import compare_words, words_of
 from agg2exp_core.errors import UsageError
 from tests.analysis.example import CLASSES, matrices
 
@@ -222,12 +222,12 @@ def test_groups_against_scipy():
 
 def test_words_count_once_a_report():
     reports = {f"s{n}": "effusion effusion left" if n < 4 else "clear, left" for n in range(10)}
-    table = compare_words({scan: n < 4 for n, scan in enumerate(reports)}, reports).set_index("word")
+    table = compare_terms({scan: n < 4 for n, scan in enumerate(reports)}, reports).set_index("word")
     assert set(table.index) == {"effusion", "clear", "left"}
     assert table.loc["effusion", ["n_flagged", "n_other"]].tolist() == [4, 0]
     assert table.loc["effusion", "p_value"] == pytest.approx(stats.fisher_exact([[4, 0], [0, 6]])[1])
     assert table.loc["left", "p_value"] == 1
-    assert words_of("Płyn w opłucnej, 12 mm") == {"płyn", "opłucnej"}
+    assert terms_of("Płyn w opłucnej, 12 mm") == {"płyn", "opłucnej"}
 
 
 def test_classes_with_like_rows_join_first():

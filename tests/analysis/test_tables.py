@@ -48,8 +48,8 @@ def test_scores_of_one_model_are_dice_too(write):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("scan,heart\ns1,1.2\n", "1.2 for heart of s1"),
-        ("scan,heart\ns1,good\n", "good for heart of s1"),
+        ("scan,heart\ns1,1.2\n", "heart of s1: 1.2"),
+        ("scan,heart\ns1,good\n", "heart of s1: good"),
         ("scan,spleen\ns1,0.9\n", "without a column of a class"),
         ("scan,heart\ns1,0.9\ns1,0.8\n", "s1 more than once"),
         ("scan\ns1\n", "1 columns"),

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-import tasks.analyse
+import agg2exp.tasks.analyse
+from agg2exp.tasks.analyse import DRIFTED, FLAGGED, UNSURE, announce, find
+from agg2exp_cli.__main__ import run
+from agg2exp_core.pipeline.settings import AnalyseSettings
+from agg2exp_core.report.cohort_page import write_report
 from agg2exp_core.types import Grid, Scan
-from flows.__main__ import run
-from tasks.analyse import DRIFTED, FLAGGED, UNSURE, announce, find
-from tasks.analyse_settings import AnalyseSettings
-from tasks.reporting import write_report
 from tests.analysis.example import (
     CLASSES,
     LABEL,
@@ -64,14 +64,16 @@ def test_wrong_use_is_one_sentence_before_anything_runs(
 def raised(monkeypatch):
     """Events and artifacts, with no server to take them."""
     told = []
-    monkeypatch.setattr(tasks.analyse, "emit_event", lambda **event: told.append(event))
-    monkeypatch.setattr(tasks.analyse, "create_table_artifact", lambda **table: told.append(table))
+    monkeypatch.setattr(agg2exp.tasks.analyse, "emit_event", lambda **event: told.append(event))
+    monkeypatch.setattr(agg2exp.tasks.analyse, "create_table_artifact", lambda **table: told.append(table))
     return told
 
 
 def test_each_flagged_scan_is_raised_once(cohorts, raised):
     store, reference, files = cohorts
-    settings = AnalyseSettings(store.uri, LABEL, reference.uri, reports=files["reports"])
+    settings = AnalyseSettings(
+        store=store.uri, label=LABEL, reference=reference.uri, reports=files["reports"]
+    )
     assert announce.fn(settings, find.fn(settings)) == 2
     events = [told for told in raised if "event" in told]
     assert {event["event"] for event in events} == {FLAGGED}
@@ -93,7 +95,7 @@ def test_a_scan_of_which_the_model_is_unsure_is_raised_as_such(tmp_path, raised)
     unsure = ("s0007",)
     write_doubts(store, unsure)
     write_doubts(reference)
-    settings = AnalyseSettings(store.uri, LABEL, reference.uri)
+    settings = AnalyseSettings(store=store.uri, label=LABEL, reference=reference.uri)
     summary = find.fn(settings)
     assert (summary["n_flagged"], summary["n_unsure"]) == (2, 1)
     announce.fn(settings, summary)
@@ -104,17 +106,18 @@ def test_a_scan_of_which_the_model_is_unsure_is_raised_as_such(tmp_path, raised)
     scans = pd.read_csv(io.BytesIO(store.read_file(f"analysis/{LABEL}/scans.csv"))).set_index("scan")
     assert scans.index[scans["unsure"]].tolist() == ["s0007"]
     write_report(store, [LABEL], tmp_path / "report")
-    assert "It is unusually unsure of 1 of 12 scans" in (tmp_path / "report" / "index.html").read_text()
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "The prediction is unusually uncertain in 1 of 12 scans" in page
     for scan, is_told in (("s0007", True), ("s0008", False)):
         page = (tmp_path / "report" / LABEL / "scans" / f"{scan}.html").read_text()
-        assert ("unusually unsure of this scan" in page) is is_told
+        assert ("unusually uncertain in this scan" in page) is is_told
 
 
 def test_drift_is_raised_by_the_look_that_finds_it(tmp_path, raised):
     odd = tuple(f"s{n:04d}" for n in range(14))
     store = write_store(tmp_path / "store", matrices(14, seed=1, odd=odd))
     reference = write_store(tmp_path / "reference", matrices(24, seed=2, first=100))
-    settings = AnalyseSettings(store.uri, LABEL, reference.uri)
+    settings = AnalyseSettings(store=store.uri, label=LABEL, reference=reference.uri)
     summary = find.fn(settings)
     assert summary["drift"] is True
     announce.fn(settings, summary)
@@ -129,7 +132,7 @@ def test_the_same_scans_by_another_model_are_compared_in_pairs(tmp_path):
     two = write_store(tmp_path / "two", matrices(8, seed=2))
     for store, name in ((one, "first"), (two, "second")):
         store.register_model({"name": name, "fingerprint": name})
-    settings = AnalyseSettings(one.uri, LABEL, two.uri)
+    settings = AnalyseSettings(store=one.uri, label=LABEL, reference=two.uri)
     summary = find.fn(settings)
     assert (summary["paired"], summary["n_reference"], summary["drift"]) == (True, 0, None)
     distance = json.loads(one.read_file(f"analysis/{LABEL}/distance.json"))
@@ -145,10 +148,15 @@ def test_another_scan_of_the_same_id_stays_in_the_reference(tmp_path):
         for there, content in ((store, ours), (reference, theirs)):
             image, grid = torch.zeros(1, 2, 2, 2), Grid((2, 2, 2), np.eye(4))
             there.scan(scan).write_image(Scan(scan, image, grid.affine, grid, content * 64))
-    assert find.fn(AnalyseSettings(store.uri, LABEL, reference.uri))["n_reference"] == 30 - 3
+    assert (
+        find.fn(AnalyseSettings(store=store.uri, label=LABEL, reference=reference.uri))["n_reference"]
+        == 30 - 3
+    )
 
 
 def test_a_reference_of_the_same_model_is_judged_without_the_scans_themselves(tmp_path):
     store = write_store(tmp_path / "store", matrices(5, seed=1))
     reference = write_store(tmp_path / "reference", matrices(30, seed=1))
-    assert find.fn(AnalyseSettings(store.uri, LABEL, reference.uri))["n_reference"] == 25
+    assert (
+        find.fn(AnalyseSettings(store=store.uri, label=LABEL, reference=reference.uri))["n_reference"] == 25
+    )

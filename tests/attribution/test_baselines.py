@@ -59,7 +59,7 @@ def test_one_baseline_has_one_spelling():
     assert parameters(make_method("shapley_cubes", {"baseline": "0.20"}))["baseline"] == "0.2"
     assert parse_baseline(0.2) == parse_baseline("2e-1")
     for text in ("black", "nan", "inf", ""):
-        with pytest.raises(UsageError, match="zero, mean, blur, air, or a number"):
+        with pytest.raises(UsageError, match="zero, mean, blur, air or a number"):
             make_method("kernelshap_semantic", {"baseline": text})
 
 

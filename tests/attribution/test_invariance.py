@@ -6,9 +6,9 @@ import torch
 from captum.attr import IntegratedGradients
 
 from agg2exp_core.attribution import attribute
-from agg2exp_core.attribution.noise import standard_normal
 from agg2exp_core.errors import UsageError
 from agg2exp_core.prediction import predict
+from agg2exp_core.random import standard_normal
 from agg2exp_core.types import Scan
 from tests.networks import CLASS_NAMES, random_image, smooth_model
 from tests.reference import attributions as twin

@@ -8,7 +8,7 @@ import sys
 import pytest
 from torch import nn
 
-from agg2exp_core.attribution import Execution, Geometry, attribute, estimate, make_method
+from agg2exp_core.attribution import Execution, Geometry, Method, attribute, estimate, make_method
 from agg2exp_core.errors import ModelError
 from agg2exp_core.execution import WindowCost, measure_window
 from agg2exp_core.models import wrap_network
@@ -32,7 +32,7 @@ METHODS = [
 
 
 def paper_geometry():
-    windows = WindowSettings((96, 96, 96), overlap=0.25)
+    windows = WindowSettings(shape=(96, 96, 96), overlap=0.25)
     return Geometry(Tiling(windows, (300, 300, 300)), n_channels=1, n_classes=17, n_explained=17)
 
 
@@ -68,8 +68,8 @@ def test_no_more_passes_than_planned(name, params, class_batch):
 
 
 def test_a_method_that_does_not_count_has_an_unknown_cost():
-    class Uncounted:
-        name, random, aggregation = "uncounted", False, "sum"
+    class Uncounted(Method):
+        def explain(self, problem, classes): ...
 
     found = estimate(smooth_model(), Uncounted(), SHAPE, 4, Execution(), COST)
     assert (found.passes, found.seconds) == (None, None)

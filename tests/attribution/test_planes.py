@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agg2exp_core.attribution import attribute, attribute_planes
-from agg2exp_core.attribution.noise import normal_planes, standard_normal
 from agg2exp_core.execution import fitting
 from agg2exp_core.models import wrap_network
+from agg2exp_core.random import normal_planes, standard_normal
 from tests.execution.test_fitting import Narrow
 from tests.networks import CLASS_NAMES, random_image, smooth_model
 

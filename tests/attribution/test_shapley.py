@@ -88,16 +88,16 @@ def test_any_baseline_and_several_channels(shape, n_channels, baseline, kind):
 
 @pytest.mark.parametrize("aggregation", ["sum", "mean", "probability"])
 @pytest.mark.parametrize("method", ["shapley_cubes", "shapley_semantic", "kernelshap_cubes"])
-def test_values_sum_to_the_fall_of_the_output(method, aggregation):
+def test_values_sum_to_the_drop_of_the_output(method, aggregation):
     model = smooth_model(overlap=0.5, blend="gaussian")
     image = random_image(1, 13, 9, 10)
     params = {"cube_side": 5} if "cubes" in method else {}
     for item in attribute(model, image, method, aggregation=aggregation, n_samples=60, **params):
         c = CLASS_NAMES.index(item.class_name)
         with torch.no_grad():
-            fall = f_hat(model, image, image, c, aggregation) - f_hat(model, 0 * image, image, c, aggregation)
-        assert item.values.sum() == pytest.approx(float(fall), rel=1e-9)
-        assert item.info["output_difference"] == pytest.approx(float(fall), rel=1e-9)
+            drop = f_hat(model, image, image, c, aggregation) - f_hat(model, 0 * image, image, c, aggregation)
+        assert item.values.sum() == pytest.approx(float(drop), rel=1e-9)
+        assert item.info["output_difference"] == pytest.approx(float(drop), rel=1e-9)
         assert item.info["completeness_residual"] < 1e-9
 
 
@@ -219,7 +219,7 @@ def test_a_scan_that_is_its_own_baseline_has_no_players():
 
 def test_the_paper_sized_plan():
     """A 300^3 scan, 96^3 windows at a quarter overlap: 2,544 passes, and its rivals' 64,000."""
-    geometry = Geometry(Tiling(WindowSettings((96, 96, 96), 0.25), (300, 300, 300)), 1, 17, 17)
+    geometry = Geometry(Tiling(WindowSettings(shape=(96, 96, 96), overlap=0.25), (300, 300, 300)), 1, 17, 17)
     assert make_method("shapley_cubes").passes(geometry).forward == 2544
     assert make_method("kernelshap_cubes").passes(geometry).forward <= 2544
     many = make_method("kernelshap_cubes", {"n_cubes": 512, "n_samples": 2048})

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agg2exp_core.attribution import make_method
-from agg2exp_core.attribution.supervoxels import (
+from agg2exp_core.attribution.players import (
     NO_PLAYER,
     cubes,
     cubes_in_windows,
@@ -43,7 +43,7 @@ def test_each_id_is_one_box_and_none_is_used_twice(shape, side):
 @settings(max_examples=80, deadline=None)
 @given(SHAPES, SHAPES, st.integers(1, 9), st.sampled_from([0, 0.25, 0.6]))
 def test_the_players_of_a_window_are_counted_beforehand(shape, window, side, overlap):
-    tiling = Tiling(WindowSettings(window, overlap), shape)
+    tiling = Tiling(WindowSettings(shape=window, overlap=overlap), shape)
     ids = tiling.pad(cubes(shape, side, CPU), NO_PLAYER)
     found = [len(set(torch.unique(ids[w]).tolist()) - {NO_PLAYER}) for w in tiling.windows]
     assert cubes_in_windows(tiling, side) == found

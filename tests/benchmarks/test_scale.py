@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmarks.postgres import programs
 from benchmarks.scale.__main__ import QUICK, measure_backfill, measure_weak
 from benchmarks.scale.backfill import rows
 from benchmarks.scale.pages import requests
+from tests.services.postgres import programs
 
 pytestmark = [
     pytest.mark.long,

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from monai.data import load_decathlon_datalist
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core.datasets import find_cases, merge_labels, missing_classes, read_datalist, write_datalist
 from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.labels import MERGED_CLASSES, THORAX_CLASSES
 from agg2exp_core.phantom import make_phantom
 from agg2exp_core.volumes import write_nifti
-from flows.__main__ import run
 
 PARTS = {"ribs": ["rib_left_3", "rib_right_12"], "vertebraes": ["vertebrae_T4", "vertebrae_L1"]}
 """Where a phantom's merged classes go, half and half."""
@@ -122,7 +122,7 @@ def test_what_is_no_tree_is_refused(tmp_path):
     ("text", "message"),
     [
         ("{", "nothing that can be read"),
-        ("[]", "no split 'test'"),
+        ("[]", "split: 'test'; allowed: a list of scans"),
         ('{"test": [{"image": ["a", "b"]}]}', "2 images in entry 0"),
         ('{"test": [{"label": "a"}]}', "no image in entry 0"),
         ('{"test": ["a", 3]}', "no image in entry 1"),

@@ -2,7 +2,7 @@
 
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from deployments.automations import automations
+from agg2exp.deployments.automations import automations
 
 SEEN_WITHIN_S = 120
 ASKED_EVERY_S = 15

@@ -22,13 +22,13 @@ from prefect.client.schemas.filters import (
 )
 from prefect.deployments import run_deployment
 
+from agg2exp.deployments.applying import apply
+from agg2exp.deployments.catalogue import Service, catalogue
+from agg2exp.flows.explain import explain
 from agg2exp_core import open_store
-from deployments.applying import apply
-from deployments.catalogue import catalogue
-from deployments.deployment import schedule_of
-from flows.explain import explain
-from tasks.choices import BenchmarkSettings, benchmark_of
-from tasks.settings import ExplainSettings, ScanJob
+from agg2exp_core.pipeline.benchmark_settings import BenchmarkSettings
+from agg2exp_core.pipeline.outcomes import ScanJob
+from agg2exp_core.pipeline.settings import ExplainSettings
 from tests.flows.cohort import arrays, write_model, write_scan
 from tests.flows.conftest import prefect_server  # noqa: F401
 
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.service, pytest.mark.usefixtures("prefect_server")]
 
 @contextmanager
 def workers(devices: str, pool: str) -> Iterator[None]:
-    words = [sys.executable, "-m", "flows", "worker", "--devices", devices, "--pool", pool]
+    words = [sys.executable, "-m", "agg2exp_cli", "worker", "--devices", devices, "--pool", pool]
     process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
         yield
@@ -53,8 +53,9 @@ def settings_of(folder: Path, store: Path) -> ExplainSettings:
 
 def deployed(folder: Path, store: Path, cron: str | None = None) -> list[str]:
     write_model(folder / "model")
-    scans, schedule = [str(folder / "scans")], schedule_of(cron, "Europe/Warsaw")
-    return list(apply(catalogue(scans, settings_of(folder, store), schedule)))
+    when = {"cron": cron, "timezone": "Europe/Warsaw"}
+    service = Service.of(settings_of(folder, store), scans=[str(folder / "scans")], **when)
+    return list(apply(catalogue(service)))
 
 
 def test_deploying_twice_changes_nothing(tmp_path):
@@ -72,8 +73,12 @@ def test_deploying_twice_changes_nothing(tmp_path):
 
 
 def benchmarked(folder: Path) -> BenchmarkSettings:
-    return benchmark_of(
-        settings_of(folder, folder / "far"), ["vanilla_gradient"], ["complexity", "roi_faithfulness"]
+    return BenchmarkSettings(
+        store=str(folder / "far"),
+        model=str(folder / "model"),
+        methods=["vanilla_gradient"],
+        metrics=["complexity", "roi_faithfulness"],
+        device="cpu",
     )
 
 

@@ -10,11 +10,11 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
+from agg2exp.flows.batch import PART
+from agg2exp_core.pipeline.settings import ExplainSettings
 from benchmarks.scale.batches import deploy
 from benchmarks.scale.service import workers
 from benchmarks.scale.sleeper import REFERENCE, write_cohort
-from flows.batch import PART
-from tasks.settings import ExplainSettings
 from tests.flows.conftest import prefect_server  # noqa: F401
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.usefixtures("prefect_server")]

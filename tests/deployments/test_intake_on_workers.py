@@ -7,9 +7,9 @@ from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core import open_store
 from agg2exp_core.volumes import find_scans
-from flows.__main__ import run
 from tests.deployments.test_batch_on_workers import workers
 from tests.dicom.making import stored_values, write_series
 from tests.flows.cohort import write_model, write_scan

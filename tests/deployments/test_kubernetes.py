@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prefect.client.schemas.objects import FlowRun
 
-from deployments.workers import HEARTBEAT_S, N_RETRIES, N_S3_ATTEMPTS
+from agg2exp.deployments.workers import HEARTBEAT_S, N_RETRIES, N_S3_ATTEMPTS
 from tests.commands import parsed, parsed_by_prefect
 
 FOLDER = Path(__file__).resolve().parents[2] / "deployments" / "kubernetes"

@@ -1,8 +1,8 @@
 import pytest
 
+from agg2exp.deployments.deployment import schedule_of
+from agg2exp.deployments.workers import command, places
 from agg2exp_core.errors import UsageError
-from deployments.deployment import schedule_of
-from deployments.workers import command, places
 
 
 @pytest.fixture(autouse=True)

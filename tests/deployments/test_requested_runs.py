@@ -10,12 +10,12 @@ from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectHTTPStatusError
 
+from agg2exp.flows.batch import PARTS_POOL
+from agg2exp_cli.__main__ import run
 from agg2exp_core import open_store
 from agg2exp_core.models import load_model
 from agg2exp_core.phantom import write_tree
 from agg2exp_core.training import TrainingConfig
-from flows.__main__ import run
-from flows.batch import PARTS_POOL
 from tests.deployments.test_batch_on_workers import workers
 from tests.deployments.test_intake_on_workers import deploy
 from tests.flows.cohort import write_model, write_scan
@@ -46,7 +46,9 @@ def test_every_flow_has_a_deployment_with_typed_parameters(tmp_path):
 
 @pytest.mark.service
 def test_without_the_extra_for_training_the_others_are_deployed(tmp_path):
-    block = "import sys; sys.modules['lightning_fabric'] = None; from flows.__main__ import main; main()"
+    block = (
+        "import sys; sys.modules['lightning_fabric'] = None; from agg2exp_cli.__main__ import main; main()"
+    )
     model = str(write_model(tmp_path / "model"))
     words = ["deploy", str(tmp_path), "--model", model, "--out", str(tmp_path / "store"), "--device", "cpu"]
     done = subprocess.run([sys.executable, "-c", block, *words], capture_output=True, text=True, check=True)

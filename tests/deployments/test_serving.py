@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from deployments import workers
+from agg2exp.deployments import workers
 
 PLACES = workers.places("cpu:2", n_gpus=0, n_cores=2)
 

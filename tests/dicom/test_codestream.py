@@ -8,8 +8,8 @@ import pytest
 from pydicom.encaps import get_frame
 from pydicom.uid import JPEG2000Lossless
 
-from agg2exp_core.dicom.codestream import Declared, declared
-from agg2exp_core.dicom.quiet import quiet
+from agg2exp_core.dicom.fileio import quiet
+from agg2exp_core.dicom.pixels import Declared, declared
 from agg2exp_core.errors import ScanError
 from agg2exp_core.volumes import read_volume
 

@@ -9,7 +9,7 @@ from pydicom.uid import ParametricMapStorage, SegmentationStorage
 
 from agg2exp_core.dicom import Rules, files_in, group, read_headers, stack
 from agg2exp_core.dicom.codes import OWN_SCHEME, category, own_code, structure
-from agg2exp_core.dicom.parametric_map import Explained, parametric_map
+from agg2exp_core.dicom.parametric_map import MapContent, parametric_map
 from agg2exp_core.dicom.references import Author, source_images
 from agg2exp_core.dicom.segmentation import segmentation
 from agg2exp_core.errors import ScanError
@@ -68,7 +68,7 @@ def values(slices):
 @pytest.fixture(scope="module")
 def pm(slices, values, tmp_path_factory):
     path = tmp_path_factory.mktemp("pm") / "pm.dcm"
-    explained = Explained("aorta", "sg", "smoothgrad", "unit-1")
+    explained = MapContent("aorta", "sg", "smoothgrad", "unit-1")
     made = parametric_map(source_images(slices), values, explained, AUTHOR)
     made.save_as(path, enforce_file_format=True)
     return path

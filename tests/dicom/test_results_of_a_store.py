@@ -9,10 +9,10 @@ import numpy as np
 import pydicom
 import pytest
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core.dicom import IdentityKey, Rules, files_in
-from agg2exp_core.intake import Intake
+from agg2exp_core.intake.importer import Importer
 from agg2exp_core.store import open_store
-from flows.__main__ import run
 from tests.dicom.making import stored_values, write_series
 from tests.dicom.stored import LABEL, store_of_scans
 
@@ -32,8 +32,8 @@ def explained(tmp_path_factory):
     """A series, taken in under a keyed hash, and results of it."""
     folder = tmp_path_factory.mktemp("explained")
     write_series(folder / "series", stored_values(20, 30, 28), **WHOSE)
-    intake = Intake(folder / "in", IdentityKey("0123456789abcdef" * 2), Rules())
-    (entry,) = intake.take(files_in(folder / "series"))
+    importer = Importer(folder / "in", IdentityKey("0123456789abcdef" * 2), Rules())
+    (entry,) = importer.import_files(files_in(folder / "series"))
     store_of_scans(folder / "store", {entry.scan_id: folder / "in" / entry.scan_id / "ct.nii.gz"})
     return folder
 

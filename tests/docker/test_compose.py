@@ -129,10 +129,10 @@ def test_our_commands_are_understood(name):
 
 
 def test_the_pools_of_the_workers_and_the_method_are_known():
+    from agg2exp.deployments.catalogue import POOLS
+    from agg2exp.deployments.deployment import schedule_of
+    from agg2exp.deployments.workers import places
     from agg2exp_core.attribution import METHODS
-    from deployments.catalogue import POOLS
-    from deployments.deployment import schedule_of
-    from deployments.workers import places
 
     asked = [
         parsed(service["command"][1:])[1] for name, service in SERVICES.items() if name.startswith("worker")

@@ -19,8 +19,8 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 
-from flows.batch import PART
-from tasks.settings import ExplainSettings
+from agg2exp.flows.batch import PART
+from agg2exp_core.pipeline.settings import ExplainSettings
 from tests.faults.monkey import Fault
 
 GOES_ON_S = 90.0

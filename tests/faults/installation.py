@@ -14,17 +14,17 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.postgres import Postgres, free_port, postgres, programs
-from benchmarks.radosgw import Radosgw, radosgw
-from benchmarks.radosgw import installed as has_radosgw
-from benchmarks.redis import Redis, redis
-from benchmarks.redis import installed as has_redis
+from agg2exp.deployments.applying import apply
+from agg2exp.deployments.catalogue import Service, catalogue
+from agg2exp.flows.server.environment import environment
+from agg2exp_core.pipeline.settings import ExplainSettings
 from benchmarks.scale.service import Server, serving
-from deployments.applying import apply
-from deployments.catalogue import catalogue
-from flows.server.environment import environment
-from tasks.settings import ExplainSettings
 from tests.faults.slow import SECONDS
+from tests.services.postgres import Postgres, free_port, postgres, programs
+from tests.services.radosgw import Radosgw, radosgw
+from tests.services.radosgw import installed as has_radosgw
+from tests.services.redis import Redis, redis
+from tests.services.redis import installed as has_redis
 
 MISSING = [
     name
@@ -90,7 +90,7 @@ class Installation:
 
     def deploy(self, settings: ExplainSettings) -> None:
         """Bring the server to what the catalogue says."""
-        for _ in apply(catalogue([], settings, None)):
+        for _ in apply(catalogue(Service.of(settings))):
             pass
 
     @contextmanager
@@ -98,7 +98,7 @@ class Installation:
         """Have workers while the context lasts; none of their processes stays."""
         port = self.wire.port if by_wire else self.server.port
         variables = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "OMP_NUM_THREADS": "1"}
-        words = [sys.executable, "-m", "flows", "worker", "--devices", devices, "--pool", pool]
+        words = [sys.executable, "-m", "agg2exp_cli", "worker", "--devices", devices, "--pool", pool]
         with (self.folder / f"workers-{pool}-{port}.log").open("ab") as log:
             process = subprocess.Popen(
                 words, env={**os.environ, **variables}, stdout=log, stderr=log, start_new_session=True

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
-from agg2exp_core.attribution import Problem
+from agg2exp_core.attribution import Method, Problem
 from agg2exp_core.attribution.method import Explained
 
 REFERENCE = "tests.faults.slow:Slow"
@@ -16,12 +14,10 @@ SECONDS = "AGG2EXP_FAULTS_SECONDS"
 """Environment variable: a class takes so long. It changes no result."""
 
 
-@dataclass(frozen=True)
-class Slow:
+class Slow(Method):
     """Gives the scan times the number of the class."""
 
-    random: ClassVar[bool] = False
-    aggregation: str = "sum"
+    random = False
 
     def explain(self, problem: Problem, classes: Sequence[int]) -> Iterator[Explained]:
         """Sleep before each class."""

@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core.store import open_store
-from flows.__main__ import run
 from tests.flows.cohort import write_model, write_scan
 
 GOOD = np.linspace(-1000, 1000, 24 * 20 * 22).reshape(24, 20, 22).astype(np.float32)

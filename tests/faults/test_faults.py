@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from agg2exp.flows.explain import explain
+from agg2exp.flows.server.environment import environment
 from agg2exp_core import open_store
-from flows.explain import explain
-from flows.server.environment import environment
-from tasks.settings import ExplainSettings, ScanJob
+from agg2exp_core.pipeline.outcomes import ScanJob
+from agg2exp_core.pipeline.settings import ExplainSettings
 from tests.faults.batches import ended, noticed, report, send, stored
 from tests.faults.installation import MISSING, installation
 from tests.faults.monkey import Monkey, by_pool, random_kills

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from agg2exp.flows.explain import explain
 from agg2exp_core import open_store
-from flows.explain import explain
-from tasks.settings import ExplainSettings, ScanJob
+from agg2exp_core.pipeline.outcomes import ScanJob
+from agg2exp_core.pipeline.settings import ExplainSettings
 from tests.faults.batches import stored
 from tests.flows.cohort import arrays, write_model, write_scan
 from tests.flows.conftest import prefect_server  # noqa: F401

@@ -21,9 +21,9 @@ from agg2exp_core.figures import (
     heat_map,
     quality_figure,
 )
-from agg2exp_core.figures.canvas import INK
 from agg2exp_core.figures.dark import PAPER
 from agg2exp_core.figures.planes import PLANES, widest_slice
+from agg2exp_core.figures.style import INK
 from agg2exp_core.labels import colour_of
 from tests.analysis.example import CLASSES, matrices
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.server import PrefectServer, embedded_server
+from agg2exp.flows.server import PrefectServer, embedded_server
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell's background jobs ignore it, and the processes that tests interrupt would inherit that

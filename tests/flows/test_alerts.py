@@ -9,11 +9,10 @@ from prefect.client.orchestration import get_client
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
 
+from agg2exp.flows import alerts
+from agg2exp_cli.__main__ import run
+from agg2exp_core.pipeline.outcomes import Alert, Rejected, record_failure, record_rejected
 from agg2exp_core.store import open_store
-from flows import alerts
-from flows.__main__ import run
-from flows.explain import record_rejected
-from tasks.settings import Rejected
 from tests.flows.cohort import write_scan
 
 
@@ -29,9 +28,9 @@ def emitted(monkeypatch):
 def test_what_is_known_is_told_once(tmp_path, emitted):
     store = open_store(tmp_path / "store", create=True)
     for reason in ("no memory", "no memory", "no disk"):
-        alerts.record_failure(store, "s1", "explain", reason)
-    record_rejected(store, [Rejected("s2", "an empty file")])
-    record_rejected(store, [Rejected("s2", "an empty file")])
+        record_failure(store, Alert("s1", "explain", reason), alerts.alert)
+    for _ in range(2):
+        record_rejected(store, [Rejected("s2", "an empty file")], alerts.alert)
     assert [(event, payload["scan"], payload["reason"]) for event, _, payload in emitted] == [
         (alerts.SCAN_FAILED, "s1", "no memory"),
         (alerts.SCAN_FAILED, "s1", "no disk"),

@@ -13,10 +13,10 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.events.actions import PauseWorkPool
 from prefect.events.schemas.automations import EventTrigger, Posture
 
+from agg2exp.tasks.analyse import DRIFTED, FLAGGED
+from agg2exp_cli.__main__ import run
 from agg2exp_core.importance import to_table
 from agg2exp_core.store import open_store
-from flows.__main__ import run
-from tasks.analyse import DRIFTED, FLAGGED
 from tests.analysis.example import LABEL, LACKS_TRACHEA, ODD, matrices, write_cohorts, write_store
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -114,7 +114,7 @@ def test_pictures_are_drawn_light_and_dark_and_the_report_is_linked(tmp_path):
         )
     assert link.data == f"[{LABEL}: report of 4 scans]({url}index.html)"
     assert (report / "index.html").is_file()
-    assert (report / LABEL / "pictures" / "matrix-dark.png").is_file()
+    assert (report / LABEL / "pictures" / "matrix_signed-dark.png").is_file()
     summary, pictures = found(store, "summary.json"), found(store, "figures.json")
     names = {picture["name"] for picture in pictures}
     assert {"matrix", "matrix_signed", "graph", "row_heart", "panels", "context"} <= names

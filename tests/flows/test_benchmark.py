@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
 
+from agg2exp.tasks.artifacts import artifact_key
+from agg2exp_cli.__main__ import run
 from agg2exp_core.metrics.table import COLUMNS
 from agg2exp_core.store import open_store
-from flows.__main__ import run
-from tasks.settings import artifact_key
 from tests.flows.cohort import CLASS_NAMES, write_model, write_scan
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -71,7 +71,7 @@ def test_every_scan_class_method_and_metric_has_a_score(store):
     assert recipes["faithfulness"]["mask"] == "fixed"
     table = (store / "benchmark" / "table1.md").read_text()
     assert all(name in table for name in METRICS + METHODS)
-    assert "of the yardstick's mass 1 was solved exactly" in table
+    assert "of the reference method's mass 1 was solved exactly" in table
     assert "mask=fixed, n_subsets=5, output=logits, subset_size=50176" in table
     assert "- smoothgrad: aggregation=sum, n_samples=2" in table
     for name in (
@@ -184,10 +184,11 @@ def planned(capsys):
 def test_the_plan_names_every_method_and_metric_and_writes_nothing(folder, tmp_path, capsys):
     assert run(benchmark(folder, tmp_path / "store", "--plan")) == 0
     lines = planned(capsys)
-    assert lines.keys() >= {*METHODS, *METRICS, "shapley_semantic, the yardstick", "all"}
+    assert lines.keys() >= {*METHODS, *METRICS, "shapley_semantic, the reference method", "all"}
     passes = {name: int(cells[0].replace(",", "")) for name, cells in lines.items() if cells[0][:1].isdigit()}
     assert passes["all"] == sum(
-        passes[name] for name in (*METHODS, *METRICS, "segmentation", "shapley_semantic, the yardstick")
+        passes[name]
+        for name in (*METHODS, *METRICS, "segmentation", "shapley_semantic, the reference method")
     )
     n_classes, n_windows = len(CLASS_NAMES), passes["segmentation"]
     # a gradient and two, each on the scan and a noisy copy; 5 subsets and the clean scan for each method

@@ -4,12 +4,13 @@ import pytest
 from dask import config
 from distributed import LocalCluster
 
+from agg2exp.flows.explain import explain
 from agg2exp_core import open_store
 from agg2exp_core.errors import UsageError
-from flows.explain import explain
-from tasks.dask_scheduler import given_scheduler
-from tasks.importance import write_rows
-from tasks.settings import ExplainSettings, ScanJob
+from agg2exp_core.pipeline.dask_scheduler import given_scheduler
+from agg2exp_core.pipeline.outcomes import ScanJob
+from agg2exp_core.pipeline.reduce import write_rows
+from agg2exp_core.pipeline.settings import ExplainSettings
 from tests.flows.cohort import arrays, write_model, write_scan
 from tests.flows.conftest import prefect_server  # noqa: F401
 

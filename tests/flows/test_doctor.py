@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 from rich.console import Console
 
-from flows.doctor import (
+from agg2exp_cli.doctor import (
     Check,
     check_disk,
     check_packages,

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core.attribution import attribute
 from agg2exp_core.importance import RoiSet, local_importance
 from agg2exp_core.models import load_model
 from agg2exp_core.prediction import predict
 from agg2exp_core.store import open_store
 from agg2exp_core.volumes import load_scan
-from flows.__main__ import run
 from tests.flows.cohort import arrays, write_model, write_scan
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -102,7 +102,7 @@ def test_rows_sum_to_one_and_every_file_is_there(store):
     np.testing.assert_allclose(sums[np.isfinite(sums)], 1)
     report = (store / "report" / "index.html").read_text()
     assert "s1" in report
-    assert (store / "report" / "sg" / "heat_map.png").stat().st_size > 10_000
+    assert (store / "report" / "sg" / "pictures" / "heat_map.png").stat().st_size > 10_000
 
 
 def test_runs_have_readable_names_and_artifacts(store):
@@ -138,7 +138,7 @@ def test_a_second_run_computes_nothing(folder, store, capsys):
 def test_a_killed_run_goes_on_where_it_stopped(folder, store, tmp_path, capsys):
     out = tmp_path / "store"
     options = ("--set", "n_samples=3", "--label", "sg", "--classes-per-task", "1")
-    command = [sys.executable, "-m", "flows", *explain(folder, out, *options)]
+    command = [sys.executable, "-m", "agg2exp_cli", *explain(folder, out, *options)]
     process = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL)
     units = out / "scans" / "s1.zarr" / "attributions" / "sg"
     deadline = time.monotonic() + 90
@@ -256,7 +256,7 @@ def test_a_killed_run_without_voxels_goes_on_by_whole_task_groups(folder, tmp_pa
     assert run(explain(folder, whole, *options)) == 0
     total = len(list(whole.glob("scans/*/sums/sg/*/zarr.json")))
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows", *explain(folder, out, *options)],
+        [sys.executable, "-m", "agg2exp_cli", *explain(folder, out, *options)],
         env=os.environ,
         stdout=subprocess.DEVNULL,
     )

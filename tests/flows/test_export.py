@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core.store import open_store
-from flows.__main__ import run
 from tests.flows.cohort import arrays, write_model, write_scan
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

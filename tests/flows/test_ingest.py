@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +18,16 @@ from prefect.client.orchestration import get_client
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core.dicom import Rules, quiet
+from agg2exp_core.intake.settings import IngestSettings
 from agg2exp_core.volumes import find_scans, read_nifti, read_volume
-from flows.__main__ import run
-from tasks.intake_settings import IngestSettings
 from tests.dicom.making import write_series
 from tests.flows.cohort import write_scan
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
+EXTENDING = Path(__file__).parents[2] / "docs" / "extending.md"
 SECRET = "0123456789abcdef0123456789abcdef"
 MARKER = "Zzmarker"
 MARKERS = {
@@ -127,7 +130,17 @@ def test_nobody_is_named_anywhere(tmp_path):
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", MARKER.encode()))
     nib.save(image, drop / f"{MARKER}-2.nii.gz")
     assert len(found_in(drop)) == 5 * 19 + 3
-    words = [sys.executable, "-m", "flows", "ingest", str(drop), "--into", str(into), "--settle", "0.05"]
+    words = [
+        sys.executable,
+        "-m",
+        "agg2exp_cli",
+        "ingest",
+        str(drop),
+        "--into",
+        str(into),
+        "--settle",
+        "0.05",
+    ]
     talkative = {
         "PREFECT_LOGGING_LEVEL": "DEBUG",
         "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
@@ -167,9 +180,28 @@ def test_nobody_is_named_anywhere(tmp_path):
     assert found_in(state) == set()
 
 
+def test_a_source_of_the_users_own(tmp_path, ingest, monkeypatch, capsys):
+    """The example of the documentation, on the command line; one that lacks a method is refused at once."""
+    (block,) = re.findall(r"```python\n(.*?)```", EXTENDING.read_text(), re.DOTALL)
+    (tmp_path / "my_source.py").write_text(
+        block.replace("/data/archives", str(tmp_path))
+        + "\n\nclass Partial:\n    listing, fetch = Archives.listing, Archives.fetch\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_source", raising=False)
+    write_series(tmp_path / "series")
+    shutil.make_archive(str(tmp_path / "Doe"), "zip", tmp_path / "series")
+    assert ingest("my_source:Archives") == 0
+    assert "1 of 1 imported into" in capsys.readouterr().out.replace("\n", " ")
+    ((scan,), _) = find_scans([tmp_path / "in"])
+    np.testing.assert_array_equal(read_nifti(scan.path).values, read_volume(tmp_path / "series").values)
+    assert ingest("my_source:Partial") == 2
+    assert "gives a Partial without whose(unit)" in capsys.readouterr().err
+
+
 def test_a_drop_folder(drop, ingest, tmp_path, capsys):
     assert ingest(drop) == 0
-    assert "2 of 2 taken into" in capsys.readouterr().out.replace("\n", " ")
+    assert "2 of 2 imported into" in capsys.readouterr().out.replace("\n", " ")
     scans, errors = find_scans([tmp_path / "in"])
     assert (len(scans), errors) == (2, [])
     assert ingest(drop) == 0
@@ -247,7 +279,7 @@ def test_the_key_may_be_in_a_secret_block(drop, ingest, tmp_path, monkeypatch, c
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--keep", "name"], "--keep: 'name'; allowed: age or sex"),
+        (["--keep", "name"], "--keep: 'name'; allowed: age, sex"),
         (["--min-slices", "1"], "--min-slices: 1"),
         (["--max-slice-spacing", "nan"], "--max-slice-spacing: nan"),
         (["--settle", "-1"], "--settle: -1"),
@@ -276,5 +308,5 @@ def test_places_that_have_no_meaning(ingest, drop, tmp_path, capsys):
 
 
 def test_slices_and_limits_are_what_is_asked_for():
-    settings = IngestSettings("s", "i", min_slices=9, max_slice_spacing_mm=2.0)
+    settings = IngestSettings(source="s", into="i", min_slices=9, max_slice_spacing_mm=2.0)
     assert settings.rules == Rules(min_slices=9, slice_spacing_mm=(0.1, 2.0))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core import attribute, load_model, load_scan
 from agg2exp_core.store import open_store
-from flows.__main__ import run
 from tests.flows.cohort import CLASS_NAMES, write_model, write_scan
 from tests.models import nnunet_folder
 

@@ -1,11 +1,10 @@
 """How a batch is cut, and how outcomes of the parts of a scan add up."""
 
-from dataclasses import asdict, replace
-
 import pytest
 
-from flows.parts import by_class, by_scan, merged
-from tasks.settings import ExplainSettings, ScanJob, ScanOutcome
+from agg2exp.flows.partition import by_class, by_scan, merged
+from agg2exp_core.pipeline.outcomes import ScanJob, ScanOutcome
+from agg2exp_core.pipeline.settings import ExplainSettings
 from tests.flows.cohort import CLASS_NAMES, write_model
 
 JOBS = [ScanJob(f"s{n}", f"/s{n}.nii.gz") for n in range(5)]
@@ -31,15 +30,15 @@ def test_a_scan_is_cut_by_classes_while_workers_would_be_idle(settings, n_scans,
     for job in JOBS[:n_scans]:
         of_scan = [part.settings["classes"] or CLASS_NAMES for part in parts if part.scans == (job,)]
         assert sorted(name for names in of_scan for name in names) == sorted(CLASS_NAMES)
-    assert all({**part.settings, "classes": None} == asdict(settings) for part in parts)
+    assert all({**part.settings, "classes": None} == settings.model_dump(mode="json") for part in parts)
 
 
 def test_a_method_of_one_game_for_all_classes_is_not_cut(settings):
-    assert len(by_class(JOBS[:1], replace(settings, method="shapley_semantic"), 4)) == 1
+    assert len(by_class(JOBS[:1], settings.model_copy(update={"method": "shapley_semantic"}), 4)) == 1
 
 
 def test_wanted_classes_alone_are_shared_out(settings):
-    parts = by_class(JOBS[:1], replace(settings, classes=["left", "right"]), 4)
+    parts = by_class(JOBS[:1], settings.model_copy(update={"classes": ["left", "right"]}), 4)
     assert [part.settings["classes"] for part in parts] == [["left"], ["right"]]
 
 

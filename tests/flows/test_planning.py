@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.__main__ import run
+from agg2exp_cli.__main__ import run
 from tests.flows.cohort import write_model, write_scan
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core.store import open_store
-from flows.__main__ import run
 from tests.flows.cohort import write_model
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

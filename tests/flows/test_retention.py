@@ -11,10 +11,10 @@ import pytest
 import xarray as xr
 from prefect.client.orchestration import get_client
 
+from agg2exp_cli.__main__ import run
 from agg2exp_core.store import open_store
-from agg2exp_core.store.at_work import writing
-from agg2exp_core.store.units import ScanUnits
-from flows.__main__ import run
+from agg2exp_core.store.locks import writing
+from agg2exp_core.store.scan import ScanStore
 from tests.flows.cohort import arrays, write_model, write_scan
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -125,7 +125,7 @@ def test_a_killed_retention_goes_on(place, tmp_path, monkeypatch, after_removal,
     whole = shutil.copytree(place, tmp_path / "whole")
     assert retain(whole) == 0
     n_calls = []
-    drop = ScanUnits.drop_voxels
+    drop = ScanStore.drop_voxels
 
     def killed(there, label, name):
         n_calls.append(name)
@@ -135,10 +135,10 @@ def test_a_killed_retention_goes_on(place, tmp_path, monkeypatch, after_removal,
             raise ValueError("killed")
         drop(there, label, name)
 
-    monkeypatch.setattr(ScanUnits, "drop_voxels", killed)
+    monkeypatch.setattr(ScanStore, "drop_voxels", killed)
     assert retain(place) == 3
     assert "ValueError: killed" in capsys.readouterr().out.replace("\n", " ")
-    monkeypatch.setattr(ScanUnits, "drop_voxels", drop)
+    monkeypatch.setattr(ScanStore, "drop_voxels", drop)
     assert retain(place) == 0
     assert arrays(place) == arrays(whole)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from prefect import flow, task
 
+from agg2exp.tasks.retrying import RETRYING, may_pass
 from agg2exp_core.errors import ScanError, StoreError
-from tasks.retrying import RETRYING, may_pass
 
 
 def caused(error, cause):

@@ -1,6 +1,5 @@
 """Results go back to the series that they are of, found again by the keyed hash."""
 
-import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -10,15 +9,15 @@ import numpy as np
 import pytest
 from prefect.client.orchestration import get_client
 
+from agg2exp.flows.pacs_export import NOT_FOUND, return_results
+from agg2exp_cli.__main__ import run
 from agg2exp_core.dicom import IdentityKey, Rules, web
-from agg2exp_core.dicom.headers import files_below
+from agg2exp_core.dicom.fileio import files_below
 from agg2exp_core.errors import UsageError
-from agg2exp_core.intake import Intake
+from agg2exp_core.export.pacs import ReturnSettings
+from agg2exp_core.intake.importer import Importer
+from agg2exp_core.intake.settings import IngestSettings
 from agg2exp_core.store import open_store
-from flows.__main__ import run
-from flows.returning import NOT_FOUND, return_results
-from tasks.intake_settings import IngestSettings
-from tasks.returning import ReturnSettings
 from tests.dicom.making import stored_values, write_series
 from tests.dicom.stored import LABEL, store_of_scans
 
@@ -40,8 +39,8 @@ def explained(tmp_path_factory):
     for n_slices, name in ((20, "Zzmarker-1"), (21, "Zzmarker-2")):
         tags = {"PatientID": name, "SeriesInstanceUID": f"1.2.{n_slices}", "FrameOfReferenceUID": "1.2.9"}
         write_series(folder / "drop" / name, stored_values(n_slices, 24, 22), **tags)
-    intake = Intake(folder / "in", IdentityKey(SECRET), Rules())
-    entries = intake.take(files_below(folder / "drop"))
+    importer = Importer(folder / "in", IdentityKey(SECRET), Rules())
+    entries = importer.import_files(files_below(folder / "drop"))
     scans = {entry.scan_id: folder / "in" / entry.scan_id / "ct.nii.gz" for entry in entries}
     store_of_scans(folder / "store", scans)
     return folder
@@ -53,7 +52,7 @@ def taken(explained, tmp_path):
 
 
 def settings_of(root: Path, **changes) -> ReturnSettings:
-    intake = IngestSettings(str(root / "drop"), str(root / "in"))
+    intake = IngestSettings(source=str(root / "drop"), into=str(root / "in"))
     return ReturnSettings(**{"store_to": PACS, "intake": intake, "classes": ["left"], **changes})
 
 
@@ -141,4 +140,4 @@ def test_dropped_voxels_are_no_part_of_it(taken, monkeypatch):
 def test_an_address_that_is_none_is_refused(tmp_path):
     with pytest.raises(UsageError, match="--store-to: 'pacs'"):
         settings_of(tmp_path, store_to="pacs")
-    assert dataclasses.asdict(settings_of(tmp_path))["intake"]["settle_s"] == 30.0
+    assert settings_of(tmp_path).model_dump()["intake"]["settle_s"] == 30.0

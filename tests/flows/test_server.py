@@ -18,20 +18,20 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agg2exp.flows.server import PrefectServer, embedded_server, state_folder, wait_until_recorded
+from agg2exp.flows.server.embedded import START_S
+from agg2exp.flows.server.environment import environment
+from agg2exp.flows.server.locks import is_locked_alone
 from agg2exp_core.errors import Agg2ExpError, UsageError
-from flows.server import PrefectServer, embedded_server, state_folder, wait_until_recorded
-from flows.server.embedded import START_S
-from flows.server.environment import environment
-from flows.server.locks import is_locked_alone
 
 SERVE = """
 import sys
-from flows.server import serve_until_interrupted
+from agg2exp.flows.server import serve_until_interrupted
 serve_until_interrupted(sys.argv[1], lambda server: print(server.api_url, flush=True))
 """
 CLIENT = """
 import sys
-from flows.server import embedded_server
+from agg2exp.flows.server import embedded_server
 with embedded_server(sys.argv[1]) as server:
     print(server.api_url, flush=True)
     {body}
@@ -208,7 +208,7 @@ class _AlwaysHealthy(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"port": 99999999}'])
 def test_a_spoilt_record_of_the_server_before_does_no_harm(content, tmp_path):
-    from flows.server.process import _free_port, _last_port
+    from agg2exp.flows.server.process import _free_port, _last_port
 
     record = tmp_path / "server.json"
     record.write_text(content)
@@ -269,7 +269,7 @@ def test_the_history_outlives_the_server(state):
     from prefect.client.orchestration import get_client
     from prefect.context import get_run_context
     from prefect.task_runners import ThreadPoolTaskRunner
-    from flows.server import wait_until_recorded
+    from agg2exp.flows.server import wait_until_recorded
 
     @task
     def trivial(i):
@@ -361,7 +361,7 @@ def test_waiting_for_the_record_ends_with_a_warning(caplog):
         future.result()
         return n_recorded
 
-    logger = logging.getLogger("flows.server.recording")
+    logger = logging.getLogger("agg2exp.flows.server.recording")
     logger.addHandler(caplog.handler)  # Prefect takes the one of the root logger away
     assert impatient() == 0
     logger.removeHandler(caplog.handler)

@@ -11,6 +11,8 @@ import yaml
 from prefect.client.orchestration import get_client
 from safetensors.torch import load_file
 
+from agg2exp.tasks.artifacts import artifact_key
+from agg2exp_cli.__main__ import run
 from agg2exp_core.datasets import find_cases, merge_labels
 from agg2exp_core.errors import UsageError
 from agg2exp_core.labels import THORAX_CLASSES
@@ -18,11 +20,9 @@ from agg2exp_core.models import load_model
 from agg2exp_core.phantom import make_phantom, write_tree
 from agg2exp_core.prediction import predict
 from agg2exp_core.training import build_network, read_config, save_model
+from agg2exp_core.training.comparison import check_comparison
+from agg2exp_core.training.scoring import segmented_configuration, segmented_tree
 from agg2exp_core.volumes import CTPreprocessing, load_scan
-from flows.__main__ import run
-from tasks.settings import artifact_key
-from tasks.train_scoring import of_configuration, of_tree
-from tasks.train_settings import comparison
 
 TINY = {
     "name": "tiny",
@@ -141,10 +141,10 @@ def test_models_are_compared_on_a_tree_and_its_failures(config, tmp_path, capsys
 
 
 def test_models_are_compared_on_the_scans_of_a_configuration(config, tmp_path):
-    settings = comparison(saved_models(config, tmp_path), str(tmp_path), config=str(config))
+    settings = check_comparison(saved_models(config, tmp_path), str(tmp_path), config=str(config))
     model = load_model(settings.models["first"], "cpu")
     shown = []
-    scans = list(of_configuration(model, str(config), lambda *done: shown.append(done)))
+    scans = list(segmented_configuration(model, str(config), lambda *done: shown.append(done)))
     assert [(scan.scan_id, scan.spacing_mm) for scan in scans] == [
         ("seed 2", (8.0,) * 3),
         ("seed 3", (8.0,) * 3),
@@ -154,9 +154,11 @@ def test_models_are_compared_on_the_scans_of_a_configuration(config, tmp_path):
     assert np.array_equal(scans[0].truth, phantom.labels)
     assert scans[0].found.shape == phantom.labels.shape
     with pytest.raises(UsageError, match="those of thorax_phantom"):
-        comparison(list(settings.models.values()), str(tmp_path), config="thorax_phantom")
+        check_comparison(list(settings.models.values()), str(tmp_path), config="thorax_phantom")
     with pytest.raises(UsageError, match="one of them"):
-        comparison(list(settings.models.values()), str(tmp_path), config=str(config), tree=str(tmp_path))
+        check_comparison(
+            list(settings.models.values()), str(tmp_path), config=str(config), tree=str(tmp_path)
+        )
 
 
 def test_models_of_other_spacing_and_order_of_classes_are_scored_on_the_masks_grid(config, tmp_path):
@@ -168,7 +170,7 @@ def test_models_of_other_spacing_and_order_of_classes_are_scored_on_the_masks_gr
     turned = (THORAX_CLASSES[0], *reversed(THORAX_CLASSES[1:]))
     other = replace(first, class_names=turned, preprocessing=CTPreprocessing(6.5))
     for model in (first, other):
-        (scored,) = of_tree(model, tree, THORAX_CLASSES, lambda *_: None, pytest.fail)
+        (scored,) = segmented_tree(model, tree, THORAX_CLASSES, lambda *_: None, pytest.fail)
         truth, grid = merge_labels(case, THORAX_CLASSES)
         assert np.array_equal(scored.truth, truth)
         assert scored.spacing_mm == grid.spacing_mm

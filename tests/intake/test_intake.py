@@ -1,9 +1,11 @@
-"""Intake without Prefect: what is taken in, once, and what is said of the rest."""
+"""Intake without Prefect: what is imported, once, and what is said of the rest."""
 
 import errno
 import json
 import re
 import shutil
+import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -16,8 +18,11 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEG2000Lossless
 
 from agg2exp_core.dicom import IdentityKey, Rules
-from agg2exp_core.errors import UsageError
-from agg2exp_core.intake import FolderSource, Intake, open_source, settled, take_arrival, taking
+from agg2exp_core.errors import StoreError, UsageError
+from agg2exp_core.intake import importer
+from agg2exp_core.intake.importer import Importer
+from agg2exp_core.intake.polling import import_unit, settled_units
+from agg2exp_core.intake.sources import FolderSource, listed, open_source
 from agg2exp_core.volumes import find_scans, read_nifti, read_volume
 from tests.dicom.making import stored_values, write_series
 from tests.flows.cohort import write_scan
@@ -34,7 +39,7 @@ def drop(tmp_path):
 
 @pytest.fixture
 def intake(tmp_path):
-    return Intake(tmp_path / "in", IdentityKey(SECRET), Rules())
+    return Importer(tmp_path / "in", IdentityKey(SECRET), Rules())
 
 
 @pytest.fixture
@@ -43,8 +48,8 @@ def run(drop, intake):
 
     def run(meanwhile=lambda seconds: None, intake=intake):
         source = FolderSource(drop)
-        arrivals = settled(source, intake, 5.0, meanwhile)
-        return [entry for arrival in arrivals for entry in take_arrival(source, intake, arrival)]
+        arrivals = settled_units(source, intake, 5.0, meanwhile)
+        return [entry for arrival in arrivals for entry in import_unit(source, intake, arrival)]
 
     return run
 
@@ -140,7 +145,7 @@ def test_one_bad_series_does_not_stop_the_others(drop, intake, run):
     assert "1 gaps of up to 5 mm between slices 2.5 mm apart" in reasons
     assert "2 slices" in reasons
     recorded = [str(entry) for entry in entries if entry.status != "no image"]
-    assert sorted(map(str, intake.ledger.entries())) == sorted(recorded)
+    assert sorted(map(str, intake.ledger.records())) == sorted(recorded)
     assert run() == []
 
 
@@ -171,7 +176,7 @@ def test_more_slices_take_the_place_of_fewer(drop, intake, run):
     write_series(drop / "third", stored[:18])
     (third,) = run()
     assert third.status == "quarantined"
-    assert "which is in with 20 slices: this one has 18" in third.reason
+    assert "imported with 20 slices: this one has 18" in third.reason
 
 
 def test_what_was_no_image_by_its_name_comes_in_by_another(drop, run):
@@ -213,7 +218,7 @@ def test_a_version_that_a_kill_interrupted_is_written_again(victim, drop, intake
     (first,) = run()
     write_series(drop / "second", stored)
     with monkeypatch.context() as patch:
-        patch.setattr(taking, victim, killed)
+        patch.setattr(importer, victim, killed)
         with pytest.raises(KeyboardInterrupt):
             run()
     (second,) = run()
@@ -260,7 +265,7 @@ def test_a_decoder_that_is_missing_may_come(drop, run, monkeypatch):
 
 def test_what_is_kept_of_a_patient(drop, intake, run):
     write_series(drop / "a", PatientAge="093Y", PatientSex="F")
-    (entry,) = run(intake=Intake(intake.into, intake.key, intake.rules, ("age",)))
+    (entry,) = run(intake=Importer(intake.into, intake.key, intake.rules, ("age",)))
     about = json.loads((intake.into / entry.scan_id / "scan.json").read_text())
     assert set(about) == {"content_hash", "n_slices", "age"}
     assert about["age"] == "90+"
@@ -295,19 +300,93 @@ def test_sources_that_mean_nothing(tmp_path):
 
 def test_a_source_of_the_users_own_as_documented(drop, intake, tmp_path, monkeypatch):
     (block,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
-    (tmp_path / "my_sources.py").write_text(block.replace("/data/archives", str(drop)))
+    assert len(block.splitlines()) < 60
+    (tmp_path / "my_source.py").write_text(block.replace("/data/archives", str(drop)))
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_source", raising=False)
     write_series(tmp_path / "series")
     shutil.make_archive(str(drop / "Doe"), "zip", tmp_path / "series")
-    source = open_source("my_sources:incoming", 1, date(2026, 1, 31))
-    (arrival,) = settled(source, intake, 0.0, lambda seconds: None)
-    assert statuses(take_arrival(source, intake, arrival)) == ["accepted"]
+    source = open_source("my_source:Archives", 1, date(2026, 1, 31))
+    (unit,) = settled_units(source, intake, 0.0, lambda seconds: None)
+    assert statuses(import_unit(source, intake, unit)) == ["accepted"]
     ((scan,), errors) = find_scans([intake.into])
     assert errors == []
     np.testing.assert_array_equal(read_nifti(scan.path).values, read_volume(tmp_path / "series").values)
 
 
-@pytest.mark.parametrize(("reference", "said"), [("nowhere:x", "no such module"), ("os:sep", "a str")])
-def test_what_is_no_source_is_refused(reference, said):
-    with pytest.raises(UsageError, match=said):
+class Whole:
+    def listing(self):
+        return {"a": "whole"}
+
+    @contextmanager
+    def fetch(self, unit):
+        yield []
+
+    def whose(self, unit):
+        return None
+
+
+class NeedsFolder(Whole):
+    def __init__(self, folder):
+        raise AssertionError(folder)
+
+
+class Fails(Whole):
+    def __init__(self):
+        raise OSError("no folder of Jane Doe")
+
+
+class NoWhose(Whole):
+    whose = None
+
+
+class NoFetch(Whole):
+    fetch = "a folder"
+
+
+class AsksForMore(Whole):
+    def listing(self, since):
+        return {}
+
+
+class PlainGenerator(Whole):
+    def fetch(self, unit):
+        yield []
+
+
+class NoDictionary(Whole):
+    def listing(self):
+        return ["a"]
+
+
+made = Whole()
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("nowhere:x", "'nowhere:x', no such module"),
+        ("os:sep", "gives a str without listing()"),
+        (f"{__name__}:NeedsFolder", "cannot be called without arguments"),
+        (f"{__name__}:Fails", "fails when it is called (OSError at test_intake.py:"),
+        (f"{__name__}:NoWhose", "gives a NoWhose without whose(unit)"),
+        (f"{__name__}:NoFetch", "gives a NoFetch without fetch(unit)"),
+        (f"{__name__}:AsksForMore", "gives a AsksForMore that cannot be asked for listing()"),
+        (f"{__name__}:PlainGenerator", "has a fetch that is a plain generator, without @contextmanager"),
+    ],
+)
+def test_what_is_no_source_is_refused_when_it_is_opened(reference, said):
+    with pytest.raises(UsageError) as caught:
         open_source(reference, 1, date(2026, 1, 31))
+    assert said in str(caught.value)
+    assert "Jane" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Whole", "made"])
+def test_a_source_is_a_class_a_function_or_made_already(name):
+    assert listed(open_source(f"{__name__}:{name}", 1, date(2026, 1, 31))) == {"a": "whole"}
+
+
+def test_a_listing_that_is_none_is_refused():
+    with pytest.raises(StoreError, match=re.escape("SOURCE: no listing (AttributeError)")):
+        listed(open_source(f"{__name__}:NoDictionary", 1, date(2026, 1, 31)))

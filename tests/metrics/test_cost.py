@@ -16,7 +16,8 @@ from agg2exp_core.metrics.cost import (
 from agg2exp_core.windows import Tiling, WindowSettings
 
 ONE_CLASS, ALL_CLASSES = (
-    Geometry(Tiling(WindowSettings((96, 96, 96), 0.25), (300, 300, 300)), 1, 17, n) for n in (1, 17)
+    Geometry(Tiling(WindowSettings(shape=(96, 96, 96), overlap=0.25), (300, 300, 300)), 1, 17, n)
+    for n in (1, 17)
 )
 
 

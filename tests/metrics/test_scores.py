@@ -1,5 +1,5 @@
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from agg2exp_core import attribute, local_importance, predict
 from agg2exp_core.attribution import Execution, make_method
 from agg2exp_core.errors import UsageError
 from agg2exp_core.execution import counted
-from agg2exp_core.metrics import METRICS, Clean, Subject, make_metric, recipe
-from agg2exp_core.types import Grid, Scan
+from agg2exp_core.metrics import METRICS, SegmentedScan, Subject, make_metric, recipe
+from agg2exp_core.types import Grid, Prediction, Scan
 from tests.networks import CLASS_NAMES, random_image, smooth_model
 from tests.reference import metrics as slow
 
@@ -20,7 +20,7 @@ SHAPE = (10, 11, 9)
 def make_clean(window_batch=1, **settings):
     model, image = smooth_model(**settings), random_image(1, *SHAPE)
     scan = Scan("s1", image, np.eye(4), Grid(SHAPE, np.eye(4)), "hash")
-    return Clean(model, scan, predict(model, image), 0, Execution(window_batch=window_batch))
+    return SegmentedScan(model, scan, predict(model, image), 0, Execution(window_batch=window_batch))
 
 
 def explained(clean, method):
@@ -50,7 +50,7 @@ def make_subject(clean, name="vanilla_gradient", **params):
 
 def scores(metric, subject):
     perturbations = metric.perturbations
-    return metric.scores(subject, lambda n: perturbations.falls(subject.clean, 0, n))
+    return metric.scores(subject, lambda n: perturbations.output_drops(subject.clean, 0, n))
 
 
 @pytest.mark.parametrize("blend", ["constant", "gaussian"])
@@ -60,21 +60,23 @@ def test_faithfulness_equals_the_formula(blend):
     metric = make_metric("faithfulness", {"n_subsets": 12, "subset_size": 90})
     subsets = [metric.perturbations.voxels(clean, n) for n in range(12)]
     assert all(len(set(voxels)) == 90 for voxels in subsets)
-    found, falls = scores(metric, subject), metric.perturbations.falls(clean, 0, 12)
+    found, drops = scores(metric, subject), metric.perturbations.output_drops(clean, 0, 12)
     for name in subject.classes:
         c = CLASS_NAMES.index(name)
         r, expected = slow.faithfulness(clean.model, clean.scan.image, subject.attribution(name), c, subsets)
-        np.testing.assert_allclose(falls[:, c], expected, rtol=1e-9)
+        np.testing.assert_allclose(drops[:, c], expected, rtol=1e-9)
         assert found[name].value == pytest.approx(r, rel=1e-9)
         assert found[name].standard_error == pytest.approx((1 - r**2) / math.sqrt(11))
 
 
-def test_falls_do_not_depend_on_how_they_are_cut():
+def test_output_drops_do_not_depend_on_how_they_are_cut():
     clean, batched = make_clean(), make_clean(window_batch=3)
     subsets = make_metric("faithfulness", {"subset_size": 50}).perturbations
-    whole = subsets.falls(clean, 0, 6)
-    assert np.array_equal(whole, np.concatenate([subsets.falls(clean, 0, 4), subsets.falls(clean, 4, 6)]))
-    np.testing.assert_allclose(subsets.falls(batched, 0, 6), whole, rtol=1e-10)
+    whole = subsets.output_drops(clean, 0, 6)
+    assert np.array_equal(
+        whole, np.concatenate([subsets.output_drops(clean, 0, 4), subsets.output_drops(clean, 4, 6)])
+    )
+    np.testing.assert_allclose(subsets.output_drops(batched, 0, 6), whole, rtol=1e-10)
 
 
 def test_the_variants_of_the_published_code_are_the_stitched_volume_read_otherwise():
@@ -89,10 +91,10 @@ def test_the_variants_of_the_published_code_are_the_stitched_volume_read_otherwi
     labels = [one.argmax(0) for one in logits]
     for c in range(4):
         own = [one[c][of == c].sum() for one, of in zip(logits, labels, strict=True)]
-        assert recomputed.falls(clean, 0, 1)[0, c] == pytest.approx(float(own[0] - own[1]))
+        assert recomputed.output_drops(clean, 0, 1)[0, c] == pytest.approx(float(own[0] - own[1]))
         share = [one.softmax(0)[c][labels[0] == c].sum() for one in logits]
-        assert probable.falls(clean, 0, 1)[0, c] == pytest.approx(float(share[0] - share[1]))
-    assert not np.allclose(recomputed.falls(clean, 0, 1), fixed.falls(clean, 0, 1))
+        assert probable.output_drops(clean, 0, 1)[0, c] == pytest.approx(float(share[0] - share[1]))
+    assert not np.allclose(recomputed.output_drops(clean, 0, 1), fixed.output_drops(clean, 0, 1))
 
 
 def slow_logits(model, image):
@@ -106,11 +108,11 @@ def test_a_wanted_precision_ends_early():
     metric = make_metric("faithfulness", {"n_subsets": 75, "subset_size": 60, "precision": 0.9})
     asked = []
 
-    def falls(n):
+    def drops(n):
         asked.append(n)
-        return metric.perturbations.falls(subject.clean, 0, n)
+        return metric.perturbations.output_drops(subject.clean, 0, n)
 
-    assert {score.details["n_subsets"] for score in metric.scores(subject, falls).values()} == {25}
+    assert {score.details["n_subsets"] for score in metric.scores(subject, drops).values()} == {25}
     assert asked == [25]
 
 
@@ -195,17 +197,17 @@ def test_efficiency_counts_the_passes_of_the_method_alone():
         assert score.value == pytest.approx(score.details["seconds_of_scan"] / len(found))
 
 
-def test_removing_a_region_is_what_the_falls_say_and_absent_classes_are_missing():
+def test_removing_a_region_is_what_the_output_drops_say_and_absent_classes_are_missing():
     clean = make_clean()
     metric = make_metric("roi_faithfulness")
-    falls = metric.perturbations.falls(clean, 0, 4)
+    drops = metric.perturbations.output_drops(clean, 0, 4)
     for b in range(4):
         perturbed = clean.scan.image * torch.from_numpy(clean.prediction.labels != b)
         images = (clean.scan.image, perturbed)
         clean_logits, logits = (slow_logits(clean.model, image) for image in images)
         for c in range(4):
             inside = torch.from_numpy(clean.prediction.labels == c)
-            assert falls[b, c] == pytest.approx(float(((clean_logits - logits)[c] * inside).sum()), abs=1e-9)
+            assert drops[b, c] == pytest.approx(float(((clean_logits - logits)[c] * inside).sum()), abs=1e-9)
 
 
 def test_the_exact_matrix_is_at_distance_zero_and_others_are_not():
@@ -219,16 +221,16 @@ def test_the_exact_matrix_is_at_distance_zero_and_others_are_not():
     assert all(score.details.items() >= told.items() for score in gradient.values())
 
 
-def test_roi_faithfulness_of_the_falls_themselves_is_one():
+def test_roi_faithfulness_of_the_output_drops_themselves_is_one():
     clean = make_clean()
     metric = make_metric("roi_faithfulness")
-    falls = metric.perturbations.falls(clean, 0, 4)
+    drops = metric.perturbations.output_drops(clean, 0, 4)
     subject = make_subject(clean)
     matrix = subject.matrix()
     for name in ("mass", "signed"):
-        matrix[name].loc[{"roi": list(CLASS_NAMES)}] = np.abs(falls.T) if name == "mass" else falls.T
+        matrix[name].loc[{"roi": list(CLASS_NAMES)}] = np.abs(drops.T) if name == "mass" else drops.T
     told = replace(subject, matrix=lambda: matrix)
-    for score in metric.scores(told, lambda n: falls).values():
+    for score in metric.scores(told, lambda n: drops).values():
         assert score.value == pytest.approx(1)
         assert score.details["signed_pearson"] == pytest.approx(1)
 
@@ -241,10 +243,10 @@ def test_the_region_metrics_equal_their_formulas():
     distances = make_metric("roi_distance").scores(subject, lambda n: None)
     regions = list(CLASS_NAMES)
     for c, name in enumerate(CLASS_NAMES):
-        falls = slow.region_falls(clean.model, clean.scan.image, clean.prediction.labels, c)
+        drops = slow.region_falls(clean.model, clean.scan.image, clean.prediction.labels, c)
         mass, signed = (matrix[kind].sel(target=name, roi=regions).values for kind in ("mass", "signed"))
         for part, kept in (("", range(4)), ("_of_others", [b for b in range(4) if b not in (0, c)])):
-            expected = slow.region_correlations(mass, signed, falls, list(kept))
+            expected = slow.region_correlations(mass, signed, drops, list(kept))
             for kind, value in expected.items():
                 assert found[name].details[f"{kind}{part}"] == pytest.approx(value, nan_ok=True)
         assert found[name].value == found[name].details["spearman"]
@@ -254,11 +256,62 @@ def test_the_region_metrics_equal_their_formulas():
         assert distances[name].details["of_others"] == pytest.approx(slow.total_variation(mass, row, others))
 
 
+def test_what_is_drawn_is_a_function_of_its_address():
+    """The numbers of earlier releases: stored output drops and scores rest on them."""
+    image, labels = torch.zeros(1, 3, 4, 5), np.zeros((3, 4, 5), np.uint8)
+    scan = Scan("s", image, np.eye(4), None, "")
+    clean = replace(make_clean(), scan=scan, prediction=Prediction(labels, CLASS_NAMES, labels, labels))
+    subsets = make_metric("faithfulness", {"subset_size": 4}).perturbations
+    assert subsets.voxels(clean, 2).tolist() == [16, 23, 41, 53]
+    for noise, expected in {
+        "uniform": [-0.0457778, -0.0102246],
+        "gaussian": [-0.0402094, -0.1569901],
+    }.items():
+        found = make_metric("sensitivity", {"noise": noise}).noisy(clean, 1).image.flatten()[:2]
+        assert found.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+RECIPES = {
+    "faithfulness": {
+        "n_subsets": 100,
+        "subset_size": 50176,
+        "subset_share": None,
+        "baseline": "zero",
+        "aggregation": "sum",
+        "mask": "fixed",
+        "output": "logits",
+        "correlation": "pearson",
+        "precision": None,
+    },
+    "sensitivity": {"n_perturbations": 3, "noise": "uniform", "radius": 0.1, "precision": None},
+    "complexity": {"threshold": 0.1},
+    "efficiency": {},
+    "roi_faithfulness": {"baseline": "zero", "aggregation": "sum", "correlation": "spearman"},
+    "roi_distance": {},
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_recipes_are_those_of_stored_scores(name):
+    assert recipe(make_metric(name)) == {"metric": name} | RECIPES[name]
+
+
+def test_recipes_of_given_options():
+    given = {"subset_share": "0.2", "baseline": "0.50", "precision": 1, "n_subsets": "50"}
+    changed = {"subset_share": 0.2, "baseline": "0.5", "precision": 1.0, "n_subsets": 50}
+    found = recipe(make_metric("faithfulness", given))
+    assert found == {"metric": "faithfulness"} | RECIPES["faithfulness"] | changed
+    assert [type(found[name]) for name in changed] == [float, str, float, int]
+    shared = make_metric("faithfulness", given).perturbations.recipe
+    told = {n: v for n, v in found.items() if n not in ("metric", "correlation", "precision")}
+    assert shared == {"kind": "subsets", **told, "n_subsets": None}
+
+
 def test_every_metric_says_which_options_it_used():
     for name, kind in METRICS.items():
         told = recipe(make_metric(name))
         assert told["metric"] == name
-        assert set(told) == {"metric", *(field.name for field in fields(kind))}
+        assert set(told) == {"metric", *kind.model_fields}
 
 
 @pytest.mark.parametrize(

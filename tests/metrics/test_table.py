@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from agg2exp_core.figures import to_png
-from agg2exp_core.figures.benchmark import benchmark_figure
-from agg2exp_core.metrics.notes import options_note, sampling_note, yardstick_note
+from agg2exp_core.figures.score_figures import benchmark_figure
+from agg2exp_core.metrics.notes import options_note, reference_note, sampling_note
 from agg2exp_core.metrics.ranking import rank_rois, ranking_to_texts, variants_to_texts
-from agg2exp_core.metrics.regions import FALL_VARIANTS
+from agg2exp_core.metrics.regions import DROP_VARIANTS
 from agg2exp_core.metrics.table import (
     by_class,
     classes_to_markdown,
@@ -69,14 +69,16 @@ def test_a_method_that_was_run_in_two_ways_has_a_row_for_each(scores):
     assert by_class(scores).index.get_level_values("method").unique().tolist() == ["vg", "sg"]
 
 
-def test_the_note_says_how_exact_the_yardstick_was(scores):
-    assert yardstick_note(scores) == ""
+def test_the_note_says_how_exact_the_reference_was(scores):
+    assert reference_note(scores) == ""
     scores["metric"] = "roi_distance"
     told = [{"exact_mass_share": 0.5 + n / 40, "relative_standard_error": n / 100} for n in range(16)]
     scores["details"] = [json.dumps(info) for info in told]
-    assert yardstick_note(scores).startswith("roi_distance: of the yardstick's mass 0.688 was solved exactly")
-    assert "at least 0.5)" in yardstick_note(scores)
-    assert "at most 0.15." in yardstick_note(scores)
+    assert reference_note(scores).startswith(
+        "roi_distance: of the reference method's mass 0.688 was solved exactly"
+    )
+    assert "at least 0.5)" in reference_note(scores)
+    assert "at most 0.15." in reference_note(scores)
 
 
 def test_the_options_of_metrics_and_methods_are_said(scores):
@@ -120,18 +122,18 @@ def of_regions(distances, predictions):
             shared = {"scan": scan, "class": "aorta", "label": method, "method": method}
             exact = {"exact_mass_share": 0.5 - plus, "relative_standard_error": 0.2 + plus}
             distance = exact | {"of_others": distances[method] / 2}
-            falls = {name: predictions[method] / (1 + n) for n, name in enumerate(FALL_VARIANTS)}
+            drops = {name: predictions[method] / (1 + n) for n, name in enumerate(DROP_VARIANTS)}
             rows += [
                 shared | {"metric": metric, "value": value + plus, "details": json.dumps(details)}
                 for metric, value, details in (
                     ("roi_distance", distances[method], distance),
-                    ("roi_faithfulness", predictions[method], falls),
+                    ("roi_faithfulness", predictions[method], drops),
                 )
             ]
     return pd.DataFrame(rows)
 
 
-def test_methods_are_ranked_by_distance_and_by_fall():
+def test_methods_are_ranked_by_distance_and_by_output_drop():
     distances = {"vg": 0.4, "ig": 0.3, "ks": 0.2, "shapley_semantic": 0.1}
     predictions = {"vg": 0.8, "ig": 0.9, "ks": 0.7, "shapley_semantic": 0.85}
     table = rank_rois(of_regions(distances, predictions))
@@ -139,27 +141,27 @@ def test_methods_are_ranked_by_distance_and_by_fall():
     assert table["rank_distance"].to_dict() == pytest.approx(
         {"ks": 1, "ig": 2, "vg": 3, "shapley_semantic": float("nan")}, nan_ok=True
     )
-    assert table["rank_fall"].dropna().to_dict() == {"ig": 1, "vg": 2, "ks": 3}
+    assert table["rank_output_drop"].dropna().to_dict() == {"ig": 1, "vg": 2, "ks": 3}
     assert table.loc["ig", "distance"] == pytest.approx(0.3)
     assert table.loc["ig", "distance_sd"] == pytest.approx(0.1 * 2**0.5)
     assert table.loc["ig", "distance_of_others"] == pytest.approx(0.15)
     assert table.loc["ig", "exact_mass_share"] == pytest.approx(0.5)
     assert table.loc["ig", "relative_standard_error"] == pytest.approx(0.3)
-    assert table.loc["ig", FALL_VARIANTS[3]] == pytest.approx(0.9 / 4)
+    assert table.loc["ig", DROP_VARIANTS[3]] == pytest.approx(0.9 / 4)
     told = to_markdown(ranking_to_texts(table)).splitlines()
     assert told[2] == "| ks | 1 | 0.2 ± 0.14 | 0.1 | 0.5 | 0.3 | 3 | 0.7 ± 0.14 |"
     assert told[-1].startswith("| shapley_semantic |  | 0.1 ± 0.14 |")
     variants = variants_to_texts(table)
     assert variants.loc["ks", "Spearman ↑"] == "0.7"
     assert "others: signed Pearson ↑" in variants.columns
-    assert to_latex(variants).count(r"\uparrow") == len(FALL_VARIANTS)
+    assert to_latex(variants).count(r"\uparrow") == len(DROP_VARIANTS)
 
 
 def test_a_ranking_by_one_metric_alone_has_the_columns_of_that_one():
     scores = of_regions({"vg": 0.4, "ig": 0.3}, {"vg": 0.8, "ig": 0.9})
     table = rank_rois(scores[scores["metric"] == "roi_faithfulness"])
     assert list(table.index) == ["ig", "vg"]
-    assert list(ranking_to_texts(table).columns) == ["rank by fall", "fall ↑"]
+    assert list(ranking_to_texts(table).columns) == ["rank by output drop", "output drop ↑"]
     assert rank_rois(scores[scores["metric"] == "none"]).empty
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from agg2exp_core import load_model
-from agg2exp_core.models.layout import with_fast_layout
+from agg2exp_core.models.memory_format import with_fast_layout
 from agg2exp_core.models.wrapping import fingerprint
 from tests.networks import smooth_model
 

@@ -115,32 +115,56 @@ def test_identity_follows_weights_and_settings(tmp_path, network):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"weights": None}, "no weights"),
+        ({"weights": None}, "weights: nothing"),
         ({"weights": "elsewhere.safetensors"}, "elsewhere"),
-        ({"colour": "red"}, "unknown key 'colour'"),
+        ({"colour": "red"}, "colour: 'colour'; allowed: class_names, weights, windows"),
         ({"network": {"name": "Unet3000"}}, "a class in monai.networks.nets"),
         ({"network": {"name": "UNet", "arguments": {"depth": 3}}}, "arguments that UNet refuses"),
         ({"network": {"name": "UNet", "arguments": ARGUMENTS | {"channels": [4, 9]}}}, "another network"),
         ({"network": {"name": "UNet", "arguments": ARGUMENTS | {"strides": [[]]}}}, "arguments that UNet"),
-        ({"preprocessing": {"kind": "mr"}}, "kind: ct"),
-        ({"preprocessing": "ct"}, "kind: ct"),
-        ({"preprocessing": {"kind": "ct", "spacing": 2}}, "unknown key 'spacing'"),
-        ({"preprocessing": {"kind": "ct", "spacing_mm": "two"}}, "settings that do not fit"),
-        ({"preprocessing": {"kind": "ct", "hu_range": [1, 2, 3]}}, "settings that do not fit"),
-        ({"preprocessing": {"kind": "monai"}}, "the transforms None"),
+        ({"preprocessing": {"kind": "mr"}}, "preprocessing.kind: 'mr'; allowed: ct, monai"),
+        ({"preprocessing": "ct"}, "preprocessing: 'ct'; allowed: settings by name"),
+        ({"preprocessing": {"spacing_mm": 2.0}}, "preprocessing.kind: None; allowed: ct, monai"),
+        (
+            {"preprocessing": {"kind": "ct", "spacing": 2}},
+            "preprocessing.spacing: 'spacing'; allowed: kind, spacing_mm",
+        ),
+        ({"preprocessing": {"kind": "ct", "spacing_mm": "two"}}, "spacing_mm: 'two'; allowed: a number"),
+        ({"preprocessing": {"kind": "ct", "hu_range": [1, 2, 3]}}, "hu_range: .*; allowed: 2 values"),
+        ({"preprocessing": {"kind": "ct", "hu_range": [3, 2]}}, "hu_range: .*; allowed: low < high"),
+        ({"preprocessing": {"kind": "monai"}}, "preprocessing.transforms: nothing"),
+        ({"preprocessing": {"kind": "monai", "transforms": ["Flip"]}}, "transforms: 'Flip'; allowed: names"),
         ({"preprocessing": {"kind": "monai", "transforms": [{"_target_": "Twistd"}]}}, "runs code"),
         (
             {"preprocessing": {"kind": "monai", "transforms": [{"_target_": "Spacingd", "keys": "image"}]}},
             "'preprocessing' that fails",
         ),
-        ({"n_channels": "one"}, "settings that do not fit"),
-        ({"windows": None}, "no windows"),
-        ({"windows": {"shape": [16, 16, 16], "lap": 1}}, "settings that do not fit"),
+        ({"n_channels": "one"}, "n_channels: 'one'; allowed: a whole number"),
+        ({"n_channels": 0}, "n_channels: 0; allowed: 1 or more"),
+        ({"activation": "relu"}, "activation: 'relu'; allowed: softmax, sigmoid, regions"),
+        ({"class_names": ["only"]}, "class_names: .*; allowed: two or more different names"),
+        ({"windows": None}, "windows: nothing"),
+        ({"windows": {"shape": [16, 16, 16], "lap": 1}}, "windows.lap: 'lap'; allowed: shape, overlap"),
+        (
+            {"windows": {"shape": [16, 16, 16], "overlap": 1}},
+            "windows.overlap: 1; allowed: 0 or more, less than 1",
+        ),
+        ({"windows": {"shape": [16, 16]}}, "windows.shape: .*; allowed: 3 values"),
     ],
 )
 def test_a_wrong_description_is_refused(tmp_path, network, changes, message):
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match=message) as refused:
         load_model(described(tmp_path, network, **changes), "cpu")
+    assert str(refused.value).startswith(str(tmp_path))
+
+
+def test_what_a_description_leaves_out_has_a_default(tmp_path, network):
+    model = load_model(
+        described(tmp_path, network, name=None, windows={}, preprocessing={"kind": "ct"}), "cpu"
+    )
+    assert (model.name, model.n_channels) == ("model", 1)
+    assert model.windows == WindowSettings(shape=(96, 96, 96), overlap=0.25, blend="constant")
+    assert dict(model.preprocessing.describe())["hu_range"] == [-1024.0, 1024.0]
 
 
 TRANSFORMS = [
@@ -254,4 +278,4 @@ def test_a_bundle_that_cannot_be_honoured_is_refused(tmp_path, network, breakage
 def test_real_bundle(real_data):
     model = load_model(real_data / "models" / "meshnet_gwm", "cpu")
     assert model.class_names == ("background", "White Matter", "Grey Matter")
-    assert model.windows == WindowSettings((128, 128, 128), 0.25, "constant")
+    assert model.windows == WindowSettings(shape=(128, 128, 128), overlap=0.25, blend="constant")

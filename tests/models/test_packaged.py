@@ -9,11 +9,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from agg2exp_cli.demo import ALIASES
 from agg2exp_core import load_model, predict
 from agg2exp_core.models import PACKAGED_MODELS
 from agg2exp_core.phantom import make_phantom
 from agg2exp_core.training import phantom_example, read_config
-from flows.demo import ALIASES
 
 UNSEEN = 210_000
 

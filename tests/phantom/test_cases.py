@@ -9,7 +9,7 @@ import pytest
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.labels import LUNG_LOBES, THORAX_CLASSES
-from agg2exp_core.phantom import COHORTS, FAILURES, Case, Phantom, make_phantom, members, write_tree
+from agg2exp_core.phantom import COHORTS, FAILURES, Phantom, PhantomCase, make_phantom, members, write_tree
 from agg2exp_core.phantom.case import PATHOLOGIES
 
 SPACING_MM = 8.0
@@ -18,7 +18,7 @@ SEED = 5
 
 @cache
 def made(failure: str | None = None, severity: float = 1.0, **pathologies: float) -> Phantom:
-    return make_phantom(SEED, SPACING_MM, Case(pathologies, failure, severity))
+    return make_phantom(SEED, SPACING_MM, PhantomCase(pathologies, failure, severity))
 
 
 def plain() -> Phantom:
@@ -36,7 +36,7 @@ def hu_of(phantom: Phantom, name: str) -> float:
 
 class TestBody:
     def test_age_shrinks_the_trunk_and_rarefies_bone_and_lung(self):
-        young, old = (make_phantom(SEED, SPACING_MM, Case(age=age, sex="F")) for age in (30, 90))
+        young, old = (make_phantom(SEED, SPACING_MM, PhantomCase(age=age, sex="F")) for age in (30, 90))
         assert old.grid.shape[2] * SPACING_MM <= young.grid.shape[2] * SPACING_MM
         assert hu_of(old, "vertebraes") < hu_of(young, "vertebraes") - 30
         assert hu_of(old, "lung_upper_lobe_left") < hu_of(young, "lung_upper_lobe_left") - 10
@@ -44,7 +44,7 @@ class TestBody:
         assert (old.metadata["age"], young.metadata["age"]) == (90, 30)
 
     def test_women_are_smaller(self):
-        woman, man = (make_phantom(SEED, SPACING_MM, Case(sex=sex)) for sex in "FM")
+        woman, man = (make_phantom(SEED, SPACING_MM, PhantomCase(sex=sex)) for sex in "FM")
         lungs = [volume_ml(phantom, *LUNG_LOBES) for phantom in (woman, man)]
         assert lungs[0] < 0.95 * lungs[1]
         assert (woman.metadata["sex"], man.metadata["sex"]) == ("F", "M")
@@ -112,7 +112,9 @@ class TestFailures:
         assert hu_of(phantom, upper) < -700
 
     def test_equal_cases_give_equal_voxels(self):
-        again = make_phantom(SEED, SPACING_MM, Case({"pleural_effusion": 0.6}, "cut_field_of_view", 1.0))
+        again = make_phantom(
+            SEED, SPACING_MM, PhantomCase({"pleural_effusion": 0.6}, "cut_field_of_view", 1.0)
+        )
         assert np.array_equal(again.hu, made("cut_field_of_view", pleural_effusion=0.6).hu)
         assert (again.metadata["failure"], again.metadata["severity"]) == ("cut_field_of_view", 1.0)
         assert again.metadata["pathologies"] == "pleural_effusion"
@@ -131,7 +133,7 @@ class TestFailures:
 )
 def test_a_case_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(UsageError):
-        Case(**wrong)
+        PhantomCase(**wrong)
 
 
 class TestCohorts:
@@ -145,7 +147,9 @@ class TestCohorts:
 
     def test_who_is_in_them(self):
         for name in ("training", "test"):
-            assert all(member.case == Case(severity=member.case.severity) for member in members(name, 200))
+            assert all(
+                member.case == PhantomCase(severity=member.case.severity) for member in members(name, 200)
+            )
         assert not any(member.case.failure for member in members("reference", 500))
         hospital = members("hospital", 2000)
         assert 0.2 < np.mean([member.case.failure is not None for member in hospital]) < 0.3
@@ -155,7 +159,7 @@ class TestCohorts:
     def test_the_series_has_every_failure_at_every_severity_of_one_patient(self):
         series = members("failures", 58)
         assert [len({member.seed for member in part}) for part in (series[:29], series[29:])] == [1, 1]
-        assert series[0].case == Case()
+        assert series[0].case == PhantomCase()
         told = {(member.case.failure, member.case.severity) for member in series[1:29]}
         assert told == {(failure, severity) for failure in FAILURES for severity in (0.25, 0.5, 0.75, 1.0)}
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.importance import RoiSet, local_importance, local_importance_from_arrays
-from agg2exp_core.importance.regions import atoms
+from agg2exp_core.importance.roi_set import atoms
 from agg2exp_core.importance.sums import roi_sums
 from agg2exp_core.types import ClassAttribution
 from tests.importance.test_local import check_against_twin

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 
-from agg2exp_core.attribution.noise import standard_normal
+from agg2exp_core.random import standard_normal
 
 
 def f(model, image):

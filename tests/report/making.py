@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from agg2exp_core.report.cohort_page import write_report
 from agg2exp_core.store import ScanStore, Store
 from agg2exp_core.types import Grid, Prediction, Scan
-from tasks.reporting import write_report
 from tests.analysis.example import CLASSES, LABEL, ODD, matrices, write_example, write_store
 
 WITH_VOLUMES = (ODD, "s0001")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from agg2exp_core.figures import cut
+from agg2exp_core.pipeline.display import shown_rule, shown_voxels
 from agg2exp_core.store import open_store
-from tasks.voxels import shown_rule, shown_voxels
 from tests.analysis.example import CLASSES, LABEL
 from tests.report.making import AFFINE, SHAPE, write_volumes
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.radosgw import Radosgw, installed, radosgw
+from tests.services.radosgw import Radosgw, installed, radosgw
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.postgres import Postgres, free_port, postgres, programs
 from tests.docker.compose import DOCKER, compose, example
+from tests.services.postgres import Postgres, free_port, postgres, programs
 
 START_S = 600.0
 NOBODY = 10001

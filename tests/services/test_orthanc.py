@@ -14,16 +14,16 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ParametricMapStorage, SegmentationStorage, generate_uid
 
+from agg2exp.flows.pacs_export import return_results
+from agg2exp_cli.__main__ import run
+from agg2exp_core.export.pacs import ReturnSettings
+from agg2exp_core.intake.settings import IngestSettings
 from agg2exp_core.volumes import find_scans, read_nifti, read_volume
-from benchmarks.postgres import free_port
-from flows.__main__ import run
-from flows.returning import return_results
-from tasks.intake_settings import IngestSettings
-from tasks.returning import ReturnSettings
 from tests.dicom.making import stored_values, write_series
 from tests.dicom.stored import LABEL, store_of_scans
 from tests.flows.conftest import prefect_server  # noqa: F401
 from tests.flows.test_ingest import entries
+from tests.services.postgres import free_port
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 USER, PASSWORD = "intake", "a password of the test"
@@ -213,8 +213,8 @@ def test_a_night_sends_what_the_pacs_lacks(pacs, client, store, ingest, tmp_path
     period = {"n_days": 1, "until": "2026-08-01"}
     assert ingest("--days", "1", "--until", "2026-08-01") == 0
     results = results_of(tmp_path / "in", tmp_path)
-    intake = IngestSettings(pacs, str(tmp_path / "in"), **period)
-    settings = ReturnSettings(pacs, intake, ["left"])
+    intake = IngestSettings(source=pacs, into=str(tmp_path / "in"), **period)
+    settings = ReturnSettings(store_to=pacs, intake=intake, classes=["left"])
     outcomes = return_results(results, LABEL, settings)
     assert [(outcome.status, outcome.n_computed) for outcome in outcomes] == [("done", 2)] * 2
     assert return_results(results, LABEL, settings) == []

@@ -13,11 +13,11 @@ import yaml
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from agg2exp.flows.pacs_export import return_results
+from agg2exp_cli.__main__ import run
+from agg2exp_core.export.pacs import ReturnSettings
+from agg2exp_core.intake.settings import IngestSettings
 from agg2exp_core.store import open_store
-from flows.__main__ import run
-from flows.returning import return_results
-from tasks.intake_settings import IngestSettings
-from tasks.returning import ReturnSettings
 from tests.dicom.test_results_of_a_store import at_the_same_place, grid_of
 from tests.flows.cohort import write_model
 from tests.flows.conftest import prefect_server  # noqa: F401
@@ -65,7 +65,8 @@ def test_from_a_pacs_and_back(series, pacs, client, ingest, model, tmp_path, cap
     place = str(tmp_path / "store")
     explain = ["explain", str(tmp_path / "in"), "--model", str(model), "--method", METHOD]
     assert run([*explain, "--out", place, "--device", "cpu"]) == 0
-    settings = ReturnSettings(pacs, IngestSettings(pacs, str(tmp_path / "in"), n_days=1, until=DAY), ["left"])
+    intake = IngestSettings(source=pacs, into=str(tmp_path / "in"), n_days=1, until=DAY)
+    settings = ReturnSettings(store_to=pacs, intake=intake, classes=["left"])
     (outcome,) = return_results(place, METHOD, settings)
     assert (outcome.status, outcome.n_computed) == ("done", 2)
     said = "".join(capfd.readouterr())

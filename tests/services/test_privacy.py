@@ -13,13 +13,13 @@ from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from pydicom.dataset import FileDataset
 
+from agg2exp.flows.server.environment import environment
 from agg2exp_core.store import open_store
-from benchmarks.postgres import postgres, programs
 from benchmarks.scale.service import serving, workers
-from flows.server.environment import environment
 from tests.dicom.making import stored_values, write_series
 from tests.flows.cohort import write_model
 from tests.flows.test_ingest import MARKER, MARKERS, plant
+from tests.services.postgres import postgres, programs
 from tests.services.test_radosgw_flows import stored
 
 pytestmark = [
@@ -58,7 +58,11 @@ def plant_another(z: int, dataset: FileDataset) -> None:
 
 def run(*words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "flows", *words], capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, "-m", "agg2exp_cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from agg2exp_core.errors import StoreError
-from agg2exp_core.store.streaming import WriteQueue
+from agg2exp_core.store.units import WriteQueue
 from tests.store.conftest import store, values  # noqa: F401
 from tests.store.test_claims import (  # noqa: F401
     test_a_unit_that_two_runs_write_alike_is_there_once,

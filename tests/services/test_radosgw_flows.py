@@ -22,7 +22,7 @@ PATIENCE_S = 600.0
 
 
 def explain(out: str | Path, scans: Path, model: str, *options: str) -> list[str]:
-    words = [sys.executable, "-m", "flows", "explain", str(scans), "--model", model, "--out", str(out)]
+    words = [sys.executable, "-m", "agg2exp_cli", "explain", str(scans), "--model", model, "--out", str(out)]
     return [*words, "--label", LABEL, "--device", "cpu", *options]
 
 

@@ -11,9 +11,9 @@ from s3fs import S3FileSystem
 
 from agg2exp_core.errors import StoreError, UsageError
 from agg2exp_core.store import open_store
-from agg2exp_core.store.s3 import S3Store
-from agg2exp_core.store.streaming import WriteQueue
-from benchmarks.postgres import free_port
+from agg2exp_core.store.root import S3Store
+from agg2exp_core.store.units import WriteQueue
+from tests.services.postgres import free_port
 
 
 def test_of_many_writers_one_wins_a_key_and_all_know_it(store):

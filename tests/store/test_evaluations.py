@@ -24,13 +24,13 @@ def rows(n):
     return np.arange(n)[:, None] + np.array([0.1, np.nan, -0.3])
 
 
-def test_falls_are_made_once_and_more_of_them_only_add(store):
+def test_output_drops_are_made_once_and_more_of_them_only_add(store):
     kept = Evaluations(store, "s1")
     first, more, again, other = Maker(), Maker(), Maker(), Maker()
-    np.testing.assert_array_equal(kept.falls("abc", 30, first), rows(30))
-    np.testing.assert_array_equal(kept.falls("abc", 60, more), rows(60))
-    np.testing.assert_array_equal(kept.falls("abc", 10, again), rows(10))
-    np.testing.assert_array_equal(kept.falls("xyz", 10, other), rows(10))
+    np.testing.assert_array_equal(kept.output_drops("abc", 30, first), rows(30))
+    np.testing.assert_array_equal(kept.output_drops("abc", 60, more), rows(60))
+    np.testing.assert_array_equal(kept.output_drops("abc", 10, again), rows(10))
+    np.testing.assert_array_equal(kept.output_drops("xyz", 10, other), rows(10))
     assert first.asked == [(0, 25), (25, 30)]
     assert more.asked == [(30, 50), (50, 60)]
     assert again.asked == []
@@ -40,9 +40,9 @@ def test_falls_are_made_once_and_more_of_them_only_add(store):
 def test_a_killed_run_loses_the_rows_of_one_block_alone(store):
     kept = Evaluations(store, "s1")
     with pytest.raises(KeyboardInterrupt):
-        kept.falls("abc", 60, Maker(stop_at=50))
+        kept.output_drops("abc", 60, Maker(stop_at=50))
     left = Maker()
-    np.testing.assert_array_equal(kept.falls("abc", 60, left), rows(60))
+    np.testing.assert_array_equal(kept.output_drops("abc", 60, left), rows(60))
     assert left.asked == [(50, 60)]
 
 

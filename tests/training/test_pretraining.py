@@ -26,10 +26,9 @@ from agg2exp_core.training import (
     read_config,
     read_pretraining_config,
 )
-from agg2exp_core.training.config import NetworkSettings, packaged_configs
-from agg2exp_core.training.pretrained import load_encoder
-from agg2exp_core.training.pretraining_config import ListedScans, TreeScans
-from agg2exp_core.training.proxies import Answers, task_losses, total
+from agg2exp_core.training.config import ListedScans, NetworkSettings, TreeScans, packaged_configs
+from agg2exp_core.training.networks import load_encoder
+from agg2exp_core.training.pretraining import Answers, task_losses, weighted_sum
 from agg2exp_core.training.views import VALIDATION, ViewBatches
 from agg2exp_core.volumes import CTPreprocessing
 from tests.training.tiny import TINY_ENCODER, textures
@@ -164,13 +163,13 @@ def test_the_losses_are_those_of_the_formulas():
     assert float(losses["rotation"]) == pytest.approx(rotation, rel=1e-5)
     assert float(losses["contrastive"]) == pytest.approx(contrastive, rel=1e-5)
     assert float(losses["inpainting"]) == pytest.approx(inpainting, rel=1e-5)
-    assert float(total(losses, settings)) == pytest.approx(inpainting + 2 * rotation + contrastive / 2)
+    assert float(weighted_sum(losses, settings)) == pytest.approx(inpainting + 2 * rotation + contrastive / 2)
 
 
 def test_every_weight_of_the_encoder_learns():
     proxies, settings = build_proxies(TINY_ENCODER), TINY_ENCODER.training
     views = ViewBatches(textures(2), settings, 0)[0]
-    total(task_losses(proxies(views.seen), views, settings), settings).backward()
+    weighted_sum(task_losses(proxies(views.seen), views, settings), settings).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in proxies.parameters())
 
 
@@ -218,11 +217,11 @@ def test_scans_come_from_a_tree_or_a_datalist_without_labels(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"batch_size": 1}, "training.batch_size: 1"),
-        ({"window_shape": [32, 64, 32]}, "two equal numbers"),
+        ({"batch_size": 1}, "training.batch_size: 1; allowed: 2 or more"),
+        ({"window_shape": [32, 64, 32]}, "training.window_shape: [32, 64, 32]; allowed: two equal numbers"),
         ({"window_shape": [48, 48, 48]}, "multiple of 32"),
-        ({"masked_share": 1.0}, "training.masked_share: 1.0"),
-        ({"cross_entropy_weight": 1.0}, "training.cross_entropy_weight"),
+        ({"masked_share": 1.0}, "training.masked_share: 1.0; allowed: more than 0, less than 1"),
+        ({"cross_entropy_weight": 1.0}, "training.cross_entropy_weight: 'cross_entropy_weight'; allowed: "),
     ],
 )
 def test_a_wrong_setting_is_named(changes, named, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from agg2exp_core.phantom import write_tree
-from agg2exp_core.training.severity import dice_by_severity, failures_of, report_severity
+from agg2exp_core.training.severity import dice_by_severity, failures_of, severity_markdown
 
 FAILURES = pd.DataFrame(
     {
@@ -31,7 +31,7 @@ def test_means_over_structures_and_then_over_scans_beside_the_good_ones():
     assert list(table.columns) == [0.0, 0.5, 1.0]
     np.testing.assert_allclose(table.loc[("net_a", "noise")], [0.85, 0.8, 0.4])
     np.testing.assert_allclose(table.loc[("net_b", "metal")], [0.65, 0.4, np.nan])
-    text = report_severity(table, FAILURES).splitlines()
+    text = severity_markdown(table, FAILURES).splitlines()
     assert text[0] == "| model | failure | 0 | 0.5 | 1 |"
     assert text[2:4] == [
         "| net_a | noise | 85.00 | 80.00 | 40.00 |",
@@ -41,7 +41,7 @@ def test_means_over_structures_and_then_over_scans_beside_the_good_ones():
 
 def test_a_scan_that_never_reached_the_models_is_told_from_one_that_is_not_there():
     table = dice_by_severity(scores(good=0.9, n1=0.8, m1=0.7), FAILURES)
-    text = report_severity(table, FAILURES).splitlines()
+    text = severity_markdown(table, FAILURES).splitlines()
     assert text[2] == "| net_a | noise | 90.00 | 80.00 | refused |"
     assert text[3] == "| net_a | metal | 90.00 | 70.00 |  |"
 

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from agg2exp_core.errors import UsageError
 from agg2exp_core.labels import THORAX_CLASSES
 from agg2exp_core.models import load_model
+from agg2exp_core.models.description import CTSettings
 from agg2exp_core.phantom import make_phantom, members, write_tree
 from agg2exp_core.prediction import predict
 from agg2exp_core.training import (
@@ -37,8 +38,8 @@ from agg2exp_core.training import (
     train,
 )
 from agg2exp_core.training.__main__ import main
-from agg2exp_core.training.config import NetworkSettings, PhantomData, PreprocessingSettings, TreeData
-from agg2exp_core.training.sampling import Batches
+from agg2exp_core.training.config import NetworkSettings, PhantomData, TreeData
+from agg2exp_core.training.sampling import PatchBatches
 from agg2exp_core.volumes import CTPreprocessing
 from tests.training.tiny import TINY, balls
 
@@ -136,7 +137,7 @@ def test_the_gradient_of_an_update_is_the_mean_over_its_passes(tmp_path):
     train(changed, balls(4), balls(1), tmp_path, device="cpu")
     network = build_network(changed, changed.training.seed)
     criterion = DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
-    batches = Batches(balls(4), changed.training)
+    batches = PatchBatches(balls(4), changed.training)
     torch.stack([criterion(network(batches[i][0]), batches[i][1]) for i in range(3)]).mean().backward()
     optimiser = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["optimiser"]
     for number, parameter in enumerate(
@@ -153,7 +154,7 @@ def test_the_gradient_of_an_update_is_the_mean_over_devices(tmp_path):
     changed = changed.model_copy(update={"network": network})
     train(changed, balls(4), balls(1), tmp_path, device="cpu", n_devices=2)
     criterion, alone = DiceCELoss(to_onehot_y=True, softmax=True, batch=True), build_network(changed, 0)
-    batches = [Batches(balls(4), changed.training, rank)[0] for rank in (0, 1)]
+    batches = [PatchBatches(balls(4), changed.training, rank)[0] for rank in (0, 1)]
     torch.stack([criterion(alone(images), labels) for images, labels in batches]).mean().backward()
     optimiser = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["optimiser"]
     for number, parameter in enumerate(alone.parameters()):
@@ -178,14 +179,14 @@ def test_building_a_network_leaves_the_global_generator_alone():
 @pytest.mark.parametrize("augmentation", ["gentle", "paper"])
 def test_a_batch_depends_on_its_number_and_seed_alone(augmentation):
     settings = TINY.training.model_copy(update={"augmentation": augmentation, "seed": 3})
-    forward = [Batches(balls(3), settings)[number] for number in (0, 1)]
-    backward = [Batches(balls(3), settings)[number] for number in (1, 0)][::-1]
+    forward = [PatchBatches(balls(3), settings)[number] for number in (0, 1)]
+    backward = [PatchBatches(balls(3), settings)[number] for number in (1, 0)][::-1]
     for (image, label), (same_image, same_label) in zip(forward, backward, strict=True):
         assert torch.equal(image, same_image)
         assert torch.equal(label, same_label)
         assert image.shape == label.shape == (2, 1, 16, 16, 16)
     assert not torch.equal(forward[0][0], forward[1][0])
-    assert not torch.equal(forward[0][0], Batches(balls(3), settings, rank=1)[0][0])
+    assert not torch.equal(forward[0][0], PatchBatches(balls(3), settings, stream=1)[0][0])
 
 
 @pytest.mark.parametrize("augmentation", ["gentle", "paper"])
@@ -193,7 +194,7 @@ def test_patches_carry_their_own_labels(augmentation):
     labels = torch.arange(20 * 18 * 22).reshape(20, 18, 22) // 1320  # six slabs
     example = Example("s", (labels / 8 + 0.1)[None], labels)
     settings = TINY.training.model_copy(update={"augmentation": augmentation, "batch_size": 8})
-    images, found = Batches([example], settings)[0]
+    images, found = PatchBatches([example], settings)[0]
     n_seen = 0
     for image, label in zip(images, found, strict=True):
         levels = [float(image[label == c].median()) for c in range(1, 7) if (label == c).sum() > 20]
@@ -243,12 +244,17 @@ def test_a_phantom_is_preprocessed_as_a_scan_is():
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"training": {"n_steps": 0}}, "training.n_steps: 0"),
+        ({"training": {"n_steps": 0}}, "training.n_steps: 0; allowed: 1 or more"),
         ({"training": {"learning_rate": -1}}, "training.learning_rate: -1"),
-        ({"training": {"epochs": 3}}, "training.epochs: 3"),
-        ({"data": {"kind": "photos"}}, "data"),
-        ({"windows": {"shape": [16, 16]}}, "windows.shape"),
-        ({"network": {}}, "network.name"),
+        ({"training": {"epochs": 3}}, "training.epochs: 'epochs'; allowed: window_shape, n_steps"),
+        ({"data": {"kind": "photos"}}, "data.kind: 'photos'; allowed: phantoms, totalsegmentator"),
+        (
+            {"data": {"kind": "phantoms", "training": {"first": -1, "n": 1}}},
+            "data.training.first: -1; allowed: 0",
+        ),
+        ({"windows": {"shape": [16, 16]}}, "windows.shape: [16, 16]; allowed: 3 values"),
+        ({"network": {}}, "network.name: nothing"),
+        ({"network": {"name": "UNet", "depth": 3}}, "network.depth: 'depth'; allowed: name, arguments"),
     ],
 )
 def test_a_wrong_setting_is_named(change, named, tmp_path):
@@ -325,7 +331,7 @@ def test_scans_of_a_tree_are_read_once_and_are_the_phantoms(tmp_path):
         update={
             "data": TreeData(folder=tree),
             "class_names": THORAX_CLASSES,
-            "preprocessing": PreprocessingSettings(spacing_mm=8.0),
+            "preprocessing": CTSettings(spacing_mm=8.0),
         }
     )
     assert [example.scan_id for example in examples_of(config, "training", cache)[:]] == ["s0001"]

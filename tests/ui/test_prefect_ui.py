@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.server import embedded_server, wait_until_recorded
-from flows.server.environment import environment
+from agg2exp.flows.server import embedded_server, wait_until_recorded
+from agg2exp.flows.server.environment import environment
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from agg2exp_core.pipeline.outcomes import RunSummary, ScanOutcome
+from agg2exp_core.report import publish_report
 from tests.analysis.example import LABEL, ODD
 from tests.report.making import analysed_store, written
 from tests.ui.conftest import CHROMIUM
 
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 SCAN_PAGE = f"{LABEL}/scans/{ODD}.html"
+PUBLISHED = "store/report/index.html"
 
 pytestmark = [
     pytest.mark.service,
@@ -22,8 +25,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
+    """The folder of a report, and in it the store with the page that a run published."""
     folder = tmp_path_factory.mktemp("report")
-    return written(analysed_store(folder / "example"), folder / "out")
+    store = analysed_store(folder / "example")
+    out = written(store, folder / "out")
+    outcomes = [ScanOutcome("s0001", "done", n_classes=6), ScanOutcome("s9001", "failed", "a truncated file")]
+    publish_report(store, RunSummary(store.uri, LABEL, outcomes, n_cohort=12))
+    Path(store.uri).rename(out / "store")
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +183,7 @@ def test_the_keyboard_reaches_every_control(show):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index.html", SCAN_PAGE])
+@pytest.mark.parametrize("name", ["index.html", SCAN_PAGE, PUBLISHED])
 def test_no_serious_barrier(show, name, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
@@ -188,6 +197,27 @@ def test_no_serious_barrier(show, name, scheme):
         if one["impact"] in ("serious", "critical")
     ]
     assert serious == []
+
+
+@pytest.mark.parametrize("name", ["index.html", SCAN_PAGE, PUBLISHED])
+def test_nothing_sticks_out_of_a_narrow_page(show, name):
+    page = show(name)
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_pictures_follow_the_dark(show):
+    page = show("index.html")
+    picture = page.locator("#matrix img")
+    for scheme, name in (("light", "heat_map.png"), ("dark", "heat_map-dark.png")):
+        page.emulate_media(color_scheme=scheme)
+        picture.evaluate(
+            """(one, name) => new Promise((done) => {
+              const look = () => (one.currentSrc.endsWith("/" + name) ? done() : setTimeout(look, 20));
+              look();
+            })""",
+            name,
+        )
 
 
 def test_a_page_without_webgl_still_says_what_it_knows(browser, report):

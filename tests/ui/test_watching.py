@@ -15,11 +15,11 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
 
+from agg2exp.flows.server import embedded_server
+from agg2exp.flows.server.environment import environment
+from agg2exp_cli.__main__ import run
 from agg2exp_core.store import open_store
 from benchmarks.scale.service import workers
-from flows.__main__ import run
-from flows.server import embedded_server
-from flows.server.environment import environment
 from tests.flows.cohort import write_model, write_scan
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]

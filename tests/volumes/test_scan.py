@@ -14,7 +14,7 @@ def model(preprocessing=None, n_channels=1):
         network=torch.nn.Conv3d(n_channels, 2, 1),
         class_names=("background", "body"),
         n_channels=n_channels,
-        windows=WindowSettings((8, 8, 8)),
+        windows=WindowSettings(shape=(8, 8, 8)),
         preprocessing=preprocessing or CTPreprocessing(),
         device=torch.device("cpu"),
         dtype=torch.float32,

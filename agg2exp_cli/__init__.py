@@ -1,0 +1,1 @@
+"""The command line: `agg2exp`, a file a command."""

@@ -1,0 +1,64 @@
+"""The command `explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agg2exp_cli.app import command_app
+from agg2exp_cli.options import Debug, Given, State, with_options
+from agg2exp_core.pipeline.settings import ExplainSettings
+
+if TYPE_CHECKING:
+    from agg2exp_core.pipeline.plan import Plan
+
+app = command_app()
+
+
+@app.command()
+@with_options(ExplainSettings)
+def explain(
+    given: Given,
+    scans: Annotated[
+        list[str] | None, typer.Argument(help="NIfTI files, or folders of them or of DICOM.")
+    ] = None,
+    datalist: Annotated[
+        Path | None, typer.Option("--datalist", help="MONAI datalist (JSON) with scans to explain.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Which split of the datalist.")] = "test",
+    scan_id: Annotated[str | None, typer.Option("--scan-id", help="Name of a single scan.")] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Print passes, memory and time that it would take, and stop.")
+    ] = False,
+    state: State = None,
+    debug: Debug = False,
+) -> int:
+    """Explain scans, and reduce the explanations to class-by-region matrices."""
+    settings = given.make(ExplainSettings)
+    from agg2exp_core.pipeline.plan import given_scans, plan_scans
+
+    checked = plan_scans(given_scans(scans, datalist, split), scan_id, settings)
+    if plan_only:
+        from agg2exp_cli.explain_plan import print_plan
+
+        return print_plan(checked)
+    return run_explain(checked, state)
+
+
+def run_explain(plan: Plan, state: Path | None) -> int:
+    """Run the flow `explain` on what a plan found usable; return the exit code."""
+    from agg2exp_cli.exit_codes import NOTHING
+    from agg2exp_cli.running import carry_out, print_summary, served, show_errors
+    from agg2exp_core.pipeline.plan import claim_store
+
+    show_errors(plan)
+    if not plan.jobs:
+        return NOTHING
+    claim_store(plan)
+    with served(state):
+        from agg2exp.flows.explain import explain as flow
+
+        summary = carry_out(flow, plan.jobs, plan.settings, plan.rejected)
+    return print_summary(summary)

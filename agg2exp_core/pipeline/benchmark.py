@@ -1,0 +1,252 @@
+"""Benchmark methods on scans: explain by each, perturb each scan once for all, score each by each metric."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from agg2exp_core.attribution import Execution, choose_classes
+from agg2exp_core.errors import StoreError
+from agg2exp_core.metrics import OutputDrops, Perturbations, SegmentedScan, Subject, recipe
+from agg2exp_core.pipeline.benchmark_settings import BenchmarkSettings, MetricChoice
+from agg2exp_core.pipeline.cache import model_of, store_of
+from agg2exp_core.pipeline.explain import Segmented, explain_scan, segment
+from agg2exp_core.pipeline.outcomes import (
+    Rejected,
+    RunSummary,
+    ScanJob,
+    ScanOutcome,
+    record_rejected,
+    run_each,
+)
+from agg2exp_core.pipeline.plan import register
+from agg2exp_core.pipeline.settings import ExplainSettings
+from agg2exp_core.pipeline.tabulate import tabulate
+from agg2exp_core.store import ScanStore, Store, identity
+from agg2exp_core.store.evaluations import Evaluations
+
+SCORES_VERSION = 4
+"""Raised when the meaning of a score changes, so that old ones are made anew."""
+
+
+def score_identity(
+    scan_store: ScanStore, settings: ExplainSettings, choice: MetricChoice, classes: list[str]
+) -> str:
+    """Return the identity of the scores of one method by one metric in one scan."""
+    return identity(
+        version=SCORES_VERSION,
+        scan=scan_store.content_hash(),
+        scan_id=scan_store.scan_id,
+        model=model_of(settings).fingerprint,
+        method=settings.recipe,
+        metric=recipe(choice.metric),
+        seed=settings.seed,
+        classes=sorted(classes),
+    )
+
+
+def is_scored(
+    scan_store: ScanStore, settings: ExplainSettings, choice: MetricChoice, classes: list[str]
+) -> bool:
+    """Say whether the store holds these scores."""
+    name = score_identity(scan_store, settings, choice, classes)
+    found = Evaluations(store_of(settings.store), scan_store.scan_id)
+    return found.scores(settings.result_label, choice.label, name) is not None
+
+
+def _clean(scan_store: ScanStore, settings: ExplainSettings) -> SegmentedScan:
+    prediction = scan_store.prediction()
+    if prediction is None:
+        raise StoreError(
+            scan_store.scan_id,
+            got="no prediction",
+            allowed="a segmented scan",
+            remedy="explain the scan first",
+        )
+    execution = Execution(window_batch=settings.window_batch)
+    return SegmentedScan(model_of(settings), scan_store.image(), prediction, settings.seed, execution)
+
+
+def _output_drops(
+    clean: SegmentedScan, store: Store, perturbations: Perturbations
+) -> Callable[[int], OutputDrops]:
+    """Return what gives the first n rows of output drops, stored or made."""
+    name = identity(
+        scan=clean.scan.content_hash,
+        scan_id=clean.scan.scan_id,
+        model=clean.model.fingerprint,
+        perturbations=dict(perturbations.recipe),
+        seed=clean.seed,
+    )
+    most = perturbations.most(clean.model.n_classes)
+    evaluations, make = Evaluations(store, clean.scan.scan_id), partial(perturbations.output_drops, clean)
+    return lambda n: evaluations.output_drops(name, min(n, most), make)
+
+
+def perturb(scan_id: str, settings: ExplainSettings, choice: MetricChoice) -> int:
+    """Make the perturbed outputs that a metric needs, for all methods; return their number."""
+    perturbations = choice.metric.perturbations
+    if perturbations is None:
+        return 0
+    store = store_of(settings.store)
+    clean = _clean(store.scan(scan_id), settings)
+    return len(_output_drops(clean, store, perturbations)(perturbations.most(clean.model.n_classes)))
+
+
+def evaluate(
+    scan_id: str,
+    settings: ExplainSettings,
+    choice: MetricChoice,
+    reference: ExplainSettings,
+    classes: list[str],
+) -> int:
+    """Score one method by one metric in one scan; return the number of classes."""
+    store, metric = store_of(settings.store), choice.metric
+    scan_store, label = store.scan(scan_id), settings.result_label
+    clean = _clean(scan_store, settings)
+
+    def matrix(of_label: str) -> xr.Dataset:
+        found = scan_store.importance(of_label)
+        if found is None:
+            raise StoreError(
+                scan_id, got=f"no matrix of {of_label}", allowed="a reduced scan", remedy="explain it first"
+            )
+        return found[0]
+
+    subject = Subject(
+        clean,
+        settings.attribution_method,
+        tuple(classes),
+        partial(scan_store.attribution, label),
+        partial(matrix, label),
+        partial(matrix, reference.result_label),
+        lambda name: scan_store.units(reference.result_label)[name].info,
+    )
+    perturbations = metric.perturbations
+    drops = _output_drops(clean, store, perturbations) if perturbations else _no_drops
+    scores = metric.scores(subject, drops)
+    record = {
+        "method": settings.attribution_method.name,
+        "parameters": settings.recipe,
+        "direction": metric.direction,
+        "unit": metric.unit,
+        "recipe": recipe(metric),
+        "scores": {name: _finite(asdict(score)) for name, score in scores.items()},
+    }
+    name = score_identity(scan_store, settings, choice, classes)
+    Evaluations(store, scan_id).write_scores(label, choice.label, name, record)
+    return len(scores)
+
+
+def _no_drops(n: int) -> OutputDrops:
+    return np.empty((0, 0))
+
+
+def _finite(value: Any) -> Any:
+    """Return a value for JSON, which has no NaN: None in its place."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass(frozen=True)
+class BenchmarkStages:
+    """The stages of a scan of a benchmark, as functions or as tasks that wrap them.
+
+    Parameters
+    ----------
+    segment, explain_scan : callable
+        As those of `agg2exp_core.pipeline.explain`.
+    perturb, evaluate : callable
+        As those here.
+    """
+
+    segment: Callable[[ScanJob, ExplainSettings], Segmented] = segment
+    explain_scan: Callable[[ScanJob, ExplainSettings], ScanOutcome] = explain_scan
+    perturb: Callable[[str, ExplainSettings, MetricChoice], int] = perturb
+    evaluate: Callable[[str, ExplainSettings, MetricChoice, ExplainSettings, list[str]], int] = evaluate
+
+
+PLAIN_STAGES = BenchmarkStages()
+"""The stages as they are."""
+
+
+def benchmark_scan(
+    scan: ScanJob, settings: BenchmarkSettings, stages: BenchmarkStages = PLAIN_STAGES
+) -> ScanOutcome:
+    """Make what is missing of one scan's scores: attributions, perturbed outputs, scores.
+
+    Raises
+    ------
+    Agg2ExpError
+        If the scan, a method or a metric cannot be used; what was finished is kept.
+    """
+    started = time.monotonic()
+    first = settings.judged[0]
+    segmented = stages.segment(scan, first)
+    model, scan_store = model_of(first), store_of(first.store).scan(scan.scan_id)
+    wanted = [model.class_names[c] for c in choose_classes(model, first.classes)]
+    classes = [name for name in wanted if name in segmented["present"]]
+    units = [(method, choice) for choice in settings.choices for method in settings.judged]
+    missing = [(m, choice) for m, choice in units if not is_scored(scan_store, m, choice, classes)]
+    needed = [method for method, _ in missing]
+    if any(choice.metric.needs_exact_matrix for _, choice in missing):
+        needed.append(settings.reference)
+    for method in settings.explained:
+        if method in needed:
+            stages.explain_scan(scan, method.model_copy(update={"restore_voxels": True}))
+    for choice in settings.choices:
+        of_metric = [method for method, other in missing if other == choice]
+        if of_metric and choice.metric.perturbations and choice.params.get("precision") is None:
+            stages.perturb(scan.scan_id, first, choice)
+        for method in of_metric:
+            stages.evaluate(scan.scan_id, method, choice, settings.reference, classes)
+    return ScanOutcome(
+        scan_id=scan.scan_id,
+        status="done",
+        n_classes=len(classes),
+        n_computed=len(missing),
+        n_kept=len(units) - len(missing),
+        seconds=time.monotonic() - started,
+    )
+
+
+def register_all(store: Store, settings: BenchmarkSettings) -> None:
+    """Write down which methods the store will hold, before anything runs.
+
+    Raises
+    ------
+    StoreError
+        If it holds another model, or other parameters under a label.
+    """
+    for method in settings.explained:
+        register(store, model_of(method), method)
+
+
+def benchmark_cohort(
+    scans: Sequence[ScanJob], settings: BenchmarkSettings, rejected: Sequence[Rejected] = ()
+) -> RunSummary:
+    """Benchmark methods on scans, then write the tables; one that fails is recorded, and the others go on.
+
+    Parameters
+    ----------
+    scans : sequence of ScanJob
+        The scans.
+    settings : BenchmarkSettings
+        Methods and metrics.
+    rejected : sequence of Rejected
+        Scans that were found unusable before: they are recorded with the others.
+    """
+    store = store_of(settings.store)
+    register_all(store, settings)
+    outcomes = record_rejected(store, rejected)
+    outcomes += run_each(scans, store, "benchmark", lambda scan: benchmark_scan(scan, settings))
+    tabulate(settings.store)
+    return RunSummary(settings.store, "benchmark", outcomes, n_cohort=0)

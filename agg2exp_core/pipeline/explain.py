@@ -1,0 +1,255 @@
+"""Explain scans into a store: segment, attribute, reduce; what is there is kept.
+
+The stages are functions that take plain data, open what it names, and leave their results in the store:
+whoever runs them (this module, or tasks of a workflow engine that name and retry them) can go on where it
+stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypedDict
+
+import numpy as np
+
+from agg2exp_core.attribution import Execution, attribute_planes, choose_classes
+from agg2exp_core.errors import ScanError, StoreError
+from agg2exp_core.pipeline.cache import model_of, store_of
+from agg2exp_core.pipeline.outcomes import (
+    Rejected,
+    RunSummary,
+    ScanJob,
+    ScanOutcome,
+    record_rejected,
+    run_each,
+    without_path,
+)
+from agg2exp_core.pipeline.plan import register
+from agg2exp_core.pipeline.reduce import add_regions, reduce_cohort, reduce_scan, sums_of
+from agg2exp_core.pipeline.settings import ExplainSettings
+from agg2exp_core.pipeline.sinks import Sink, SumSink, VoxelSink
+from agg2exp_core.prediction import predict
+from agg2exp_core.store import ScanStore, WriteQueue, identity
+from agg2exp_core.types import Mask
+from agg2exp_core.volumes import load_scan
+
+Progress = Callable[[int, int], None]
+"""Told the window batches done and their total."""
+
+
+class Segmented(TypedDict):
+    """What the next stages need to know of a segmented scan."""
+
+    scan_id: str
+    content_hash: str
+    present: list[str]
+    kept: bool
+
+
+def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
+    """Segment a scan, and lay image and prediction into the store, unless it holds them already.
+
+    Raises
+    ------
+    ScanError
+        If the scan cannot be used.
+    StoreError
+        If the store holds another scan of this id.
+    """
+    model = model_of(settings)
+    with without_path(scan.scan_id):
+        loaded = load_scan(scan.path, model, scan.scan_id)
+    scan_store = store_of(settings.store).scan(scan.scan_id)
+    if scan_store.content_hash() not in (None, loaded.content_hash):
+        raise StoreError(
+            scan.scan_id,
+            got="another scan than the one that the store holds under this id",
+            allowed="one scan an id",
+            remedy="choose another --scan-id, or another store",
+        )
+    name = identity(scan=loaded.content_hash, model=model.fingerprint)
+    prediction = scan_store.prediction() if scan_store.prediction_identity() == name else None
+    kept = prediction is not None
+    if prediction is None:
+        scan_store.write_image(loaded)
+        prediction = predict(model, loaded, window_batch=settings.window_batch)
+        scan_store.write_prediction(prediction, name)
+    return Segmented(
+        scan_id=scan.scan_id,
+        content_hash=loaded.content_hash,
+        present=list(prediction.present),
+        kept=kept,
+    )
+
+
+def unit_identity(settings: ExplainSettings, scan_id: str, content_hash: str, class_name: str) -> str:
+    """Return the identity of one unit: scan, model, method, class."""
+    return identity(
+        scan=content_hash,
+        scan_id=scan_id,
+        model=model_of(settings).fingerprint,
+        class_name=class_name,
+        **settings.recipe,
+    )
+
+
+def wanted_classes(settings: ExplainSettings, present: Sequence[str]) -> list[str]:
+    """Return the classes to explain: those asked for, and present unless a region stands for them."""
+    model = model_of(settings)
+    wanted = [model.class_names[c] for c in choose_classes(model, settings.classes)]
+    if settings.attribution_method.region is not None:
+        return wanted
+    return [name for name in wanted if name in present]
+
+
+def missing_classes(
+    settings: ExplainSettings, scan_id: str, content_hash: str, classes: Sequence[str]
+) -> list[str]:
+    """Return those of `classes` that the store does not hold yet, as the settings ask for them.
+
+    What retention has dropped the voxels of is held, unless the settings ask for its voxels again.
+    """
+    scan_store, label = store_of(settings.store).scan(scan_id), settings.result_label
+    summed = sums_of(scan_store, label)
+    if settings.voxels:
+        summed = {n: s for n, s in summed.items() if s.dropped_at and not settings.restore_voxels}
+    found = {**summed, **scan_store.units(label)}
+    return [
+        name
+        for name in classes
+        if name not in found or found[name].identity != unit_identity(settings, scan_id, content_hash, name)
+    ]
+
+
+def attribute_classes(
+    scan_id: str,
+    content_hash: str,
+    classes: list[str],
+    settings: ExplainSettings,
+    progress: Progress = lambda done, total: None,
+) -> int:
+    """Explain classes of a segmented scan, each a unit or its sums; return how many were written."""
+    model = model_of(settings)
+    scan_store, label = store_of(settings.store).scan(scan_id), settings.result_label
+    scan, method = scan_store.image(), settings.attribution_method
+    identify = partial(unit_identity, settings, scan_id, content_hash)
+    n_written = 0
+    with WriteQueue() as queue:
+        sink: Sink = (
+            VoxelSink(scan_store, label, scan.grid.shape[0], identify, queue, settings.stored)
+            if settings.voxels
+            else SumSink(scan_store, label, identify)
+        )
+        for planes in attribute_planes(
+            model,
+            scan,
+            method,
+            classes,
+            scan_store.prediction(),
+            settings.effective_seed,
+            roi=_mask(scan_store, method.region),
+            execution=Execution(window_batch=settings.window_batch),
+            progress=progress,
+        ):
+            for name, values in planes.by_class():
+                sink.add(name, planes.start, values)
+            if planes.infos is not None:
+                for name, info in zip(planes.class_names, planes.infos, strict=True):
+                    sink.finish(name, info)
+                    n_written += 1
+    return n_written
+
+
+def _mask(scan_store: ScanStore, region: str | None) -> Mask | None:
+    """Return the mask of the region that a method explains, if it does."""
+    if region is None:
+        return None
+    rois = scan_store.rois()
+    if region not in rois:
+        raise ScanError(
+            scan_store.scan_id,
+            got=f"no region {region!r}",
+            allowed=", ".join(rois) or "regions given with --rois",
+            remedy="give the region with --rois",
+        )
+    return np.asarray(rois[region])
+
+
+@dataclass(frozen=True)
+class ScanStages:
+    """The stages of a scan, as functions or as tasks that wrap them.
+
+    Parameters
+    ----------
+    segment, add_regions, attribute, reduce : callable
+        As `segment`, `agg2exp_core.pipeline.reduce.add_regions`, `attribute_classes` and
+        `agg2exp_core.pipeline.reduce.reduce_scan`.
+    """
+
+    segment: Callable[[ScanJob, ExplainSettings], Segmented] = segment
+    add_regions: Callable[[str, str, str, str | None], list[str]] = add_regions
+    attribute: Callable[[str, str, list[str], ExplainSettings], int] = attribute_classes
+    reduce: Callable[[str, str, str], bool] = reduce_scan
+
+
+PLAIN_STAGES = ScanStages()
+"""The stages as they are."""
+
+
+def explain_scan(scan: ScanJob, settings: ExplainSettings, stages: ScanStages = PLAIN_STAGES) -> ScanOutcome:
+    """Segment one scan, explain what is missing of its classes, write its local matrix.
+
+    Raises
+    ------
+    Agg2ExpError
+        If the scan cannot be used, or the store not written; what was finished is kept.
+    """
+    started = time.monotonic()
+    segmented = stages.segment(scan, settings)
+    if settings.rois is not None:
+        stages.add_regions(settings.store, scan.scan_id, settings.rois, settings.roi_names)
+    wanted = wanted_classes(settings, segmented["present"])
+    missing = missing_classes(settings, scan.scan_id, segmented["content_hash"], wanted)
+    size = settings.classes_per_task or max(len(missing), 1)
+    n_computed = sum(
+        stages.attribute(scan.scan_id, segmented["content_hash"], missing[i : i + size], settings)
+        for i in range(0, len(missing), size)
+    )
+    stages.reduce(settings.store, scan.scan_id, settings.result_label)
+    return ScanOutcome(
+        scan_id=scan.scan_id,
+        status="done",
+        n_classes=len(segmented["present"]),
+        n_computed=n_computed,
+        n_kept=len(wanted) - len(missing),
+        seconds=time.monotonic() - started,
+    )
+
+
+def explain_cohort(
+    scans: Sequence[ScanJob], settings: ExplainSettings, rejected: Sequence[Rejected] = ()
+) -> RunSummary:
+    """Explain scans into a store, then write the matrices of the cohort; one that fails is recorded.
+
+    Parameters
+    ----------
+    scans : sequence of ScanJob
+        The scans, as `agg2exp_core.pipeline.plan` finds them.
+    settings : ExplainSettings
+        How they are explained.
+    rejected : sequence of Rejected
+        Scans that were found unusable before: they are recorded with the others.
+
+    Returns
+    -------
+    RunSummary
+        How each scan fared, and where the results are.
+    """
+    store, label = store_of(settings.store), settings.result_label
+    register(store, model_of(settings), settings)
+    outcomes = record_rejected(store, rejected)
+    outcomes += run_each(scans, store, "explain", lambda scan: explain_scan(scan, settings))
+    return RunSummary(settings.store, label, outcomes, reduce_cohort(settings.store, label))

@@ -1,0 +1,204 @@
+"""How scans fare in a run, and how a run of many goes on past one that fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from agg2exp_core.errors import Agg2ExpError
+from agg2exp_core.store import Failure, Store
+from agg2exp_core.store.locks import writing
+
+_MOST_LETTERS = 300
+"""Of a foreign error's text."""
+
+
+@dataclass(frozen=True)
+class ScanJob:
+    """A scan to explain.
+
+    Parameters
+    ----------
+    scan_id : str
+        Its name everywhere.
+    path : str
+        Where it lies.
+    """
+
+    scan_id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A scan that cannot be used, known before the work begins.
+
+    Parameters
+    ----------
+    scan_id : str
+        Its name.
+    reason : str
+        Why, in one sentence without its path.
+    """
+
+    scan_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ScanOutcome:
+    """How a scan fared in a run.
+
+    Parameters
+    ----------
+    scan_id : str
+        Its name.
+    status : {"done", "failed", "rejected"}
+        Whether it was explained, failed on the way, or could not be used.
+    reason : str
+        Why not; of what is done, a remark or nothing.
+    n_classes : int
+        Classes that the model found in it.
+    n_computed, n_kept : int
+        Attributions computed in this run, and found complete in the store.
+    seconds : float
+        Wall time of this run.
+    """
+
+    scan_id: str
+    status: str
+    reason: str = ""
+    n_classes: int = 0
+    n_computed: int = 0
+    n_kept: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run fared.
+
+    Parameters
+    ----------
+    store : str
+        Where the results are.
+    label : str
+        Their name there.
+    outcomes : list of ScanOutcome
+        One a scan, in the order they were given.
+    n_cohort : int
+        Scans of the store in the matrices of this label.
+    """
+
+    store: str
+    label: str
+    outcomes: list[ScanOutcome]
+    n_cohort: int
+
+    @property
+    def n_done(self) -> int:
+        """Scans that are explained."""
+        return sum(outcome.status == "done" for outcome in self.outcomes)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What somebody should hear of.
+
+    Parameters
+    ----------
+    scan_id : str
+        The scan, or where it has no id the keyed hash of its content.
+    stage : str
+        Where it happened.
+    reason : str
+        Why, in one sentence that names nobody.
+    is_quarantined : bool
+        Whether the scan cannot be used as it is; else it is tried again.
+    """
+
+    scan_id: str
+    stage: str
+    reason: str
+    is_quarantined: bool = False
+
+
+Listener = Callable[[Alert], None]
+"""Told of each new failure."""
+
+
+def tell_nobody(alert: Alert) -> None:
+    """Do nothing."""
+
+
+@contextmanager
+def without_path(scan_id: str) -> Iterator[None]:
+    """Let errors name a scan by its id: logs and run states show no path, which may name a person."""
+    try:
+        yield
+    except Agg2ExpError as error:
+        raise error.at(scan_id) from None
+
+
+def reason_of(error: object, scan_id: str, path: str) -> str:
+    """Say in one sentence why a scan failed, without its path, which may name a person."""
+    if isinstance(error, Agg2ExpError):
+        text = error.reason
+    else:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:_MOST_LETTERS]}"
+    return text.replace(path, scan_id)
+
+
+def record_failure(store: Store, alert: Alert, listener: Listener = tell_nobody) -> None:
+    """Record why a scan failed; what is recorded already is told once."""
+    if store.failure(alert.scan_id) != Failure(alert.stage, alert.reason):
+        store.record_failure(alert.scan_id, alert.stage, alert.reason)
+        listener(alert)
+
+
+def record_rejected(
+    store: Store, rejected: Sequence[Rejected], listener: Listener = tell_nobody
+) -> list[ScanOutcome]:
+    """Record scans that were found unusable; return how each fared."""
+    for bad in rejected:
+        record_failure(store, Alert(bad.scan_id, "read", bad.reason, is_quarantined=True), listener)
+    return [ScanOutcome(bad.scan_id, "rejected", bad.reason) for bad in rejected]
+
+
+def run_each(
+    scans: Sequence[ScanJob],
+    store: Store,
+    stage: str,
+    run: Callable[[ScanJob], ScanOutcome],
+    listener: Listener = tell_nobody,
+) -> list[ScanOutcome]:
+    """Run something on scans one after the other; one that fails is recorded with its reason.
+
+    Parameters
+    ----------
+    scans : sequence of ScanJob
+        The scans.
+    store : Store
+        Where failures are recorded, and which scan is being written.
+    stage : str
+        What is run, for the record.
+    run : callable
+        Returns how a scan fared, or raises.
+    listener : callable
+        Told of each new failure.
+    """
+    outcomes = []
+    for scan in scans:
+        started = time.monotonic()
+        try:
+            with writing(store.root, scan.scan_id):
+                outcome = run(scan)
+            store.clear_failure(scan.scan_id)
+        except Exception as error:  # whatever befalls one scan, the others go on
+            reason = reason_of(error, scan.scan_id, scan.path)
+            record_failure(store, Alert(scan.scan_id, stage, reason), listener)
+            outcome = ScanOutcome(scan.scan_id, "failed", reason, seconds=time.monotonic() - started)
+        outcomes.append(outcome)
+    return outcomes

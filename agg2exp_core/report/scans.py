@@ -1,0 +1,149 @@
+"""The sections of a cohort's page that list its scans: how they fared, which are abnormal, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from agg2exp_core.pipeline.outcomes import ScanOutcome
+from agg2exp_core.report.charts import scores_chart
+from agg2exp_core.report.inputs import Analyses
+from agg2exp_core.report.sections import Chart, Column, DataTable, Section, shown
+
+
+def scans_section(
+    scan_ids: Sequence[str],
+    failures: Mapping[str, str],
+    analyses: Analyses,
+    pages: Mapping[str, str],
+    outcomes: Sequence[ScanOutcome],
+) -> Section:
+    """Return the scans: those that a run could not explain, then abnormal ones, each with the main reason.
+
+    Parameters
+    ----------
+    scan_ids : sequence of str
+        Scans with matrices.
+    failures : mapping of str to str
+        Why scans could not be explained.
+    analyses : Analyses
+    pages : mapping of str to str
+        Address of each scan's page, where there is one.
+    outcomes : sequence of ScanOutcome
+        How the scans of a run fared; none for a report of the store as it is.
+    """
+    told = {outcome.scan_id: outcome for outcome in outcomes}
+    failures = {**failures, **{o.scan_id: o.reason for o in outcomes if o.status != "done"}}
+    rows = pd.DataFrame({"scan": list(dict.fromkeys([*scan_ids, *failures, *told]))})
+    columns, text, charts = [Column("scan", "Scan")], [], []
+    if outcomes:
+        columns += [Column("outcome", "This run"), Column("n_classes", "Classes", "count")]
+        columns += [Column("seconds", "Seconds", "number")]
+        rows = rows.merge(_run_table(outcomes), on="scan", how="left")
+        text.append(_run_text(outcomes))
+    scores = analyses.table("scans")
+    if scores is not None:
+        rows = rows.merge(scores.drop(columns="n_classes", errors="ignore"), on="scan", how="left")
+        rows["flagged"], rows["unsure"] = rows["flagged"].eq(True), rows["unsure"].eq(True)
+        rows = rows.sort_values(["flagged", "unsure", "score"], ascending=False, na_position="last")
+        columns += [Column("flagged", "Abnormal", "flag"), Column("score", "Score", "number")]
+        columns += [Column("p_value", "p", "p")]
+        if scores["entropy"].notna().any():
+            columns += [Column("unsure", "Uncertain", "flag"), Column("entropy", "Entropy, nats", "number")]
+        text += _scores_text(scores, analyses.summary, len(set(scan_ids) - set(scores["scan"])))
+        linked = scores.assign(page=[pages.get(scan, "") for scan in scores["scan"]])
+        charts = [Chart(scores_chart(linked), "Scores of scans, the most abnormal first")]
+    is_undone = [scan in told and told[scan].status != "done" for scan in rows["scan"]]
+    rows = rows.assign(is_undone=is_undone).sort_values("is_undone", ascending=False, kind="stable")
+    why = _reasons(analyses, rows)
+    remarks = {outcome.scan_id: outcome.reason for outcome in outcomes if outcome.status == "done"}
+    rows["reason"] = [
+        f"not explained: {failures[scan]}"
+        if scan in failures
+        else "; ".join(filter(None, (why.get(scan), remarks.get(scan))))
+        for scan in rows["scan"]
+    ]
+    columns += [Column("reason", "Reason")]
+    caption = "All scans; a name leads to the page of the scan" if pages else "All scans"
+    missing = None if scores is not None else analyses.why_missing("outliers")
+    table = DataTable(caption, columns, rows, links=pages)
+    return Section("scans", "Scans", text=text, charts=charts, tables=[table], missing=missing)
+
+
+def _run_table(outcomes: Sequence[ScanOutcome]) -> pd.DataFrame:
+    rows = [(o.scan_id, o.status.replace("done", "explained"), o.n_classes, o.seconds) for o in outcomes]
+    return pd.DataFrame(rows, columns=["scan", "outcome", "n_classes", "seconds"])
+
+
+def _run_text(outcomes: Sequence[ScanOutcome]) -> str:
+    n_failed = sum(outcome.status != "done" for outcome in outcomes)
+    explained = f"This run explained {len(outcomes) - n_failed} of {counted(len(outcomes))}."
+    if not n_failed:
+        return explained
+    return f"{explained} {counted(n_failed)} could not be explained: the table begins with them and says why."
+
+
+def counted(n: int) -> str:
+    """Return a number of scans in words."""
+    return f"{n} scan{'' if n == 1 else 's'}"
+
+
+def _scores_text(scores: pd.DataFrame, summary: Mapping[str, object], n_later: int) -> list[str]:
+    n, n_flagged, n_unsure = len(scores), int(scores["flagged"].sum()), int(scores["unsure"].sum())
+    reference = summary.get("n_reference")
+    usual = f"in a reference of {reference} scans" if reference else "in the other scans"
+    text = [
+        f"The model handled {n_flagged} of {counted(n)} abnormally: where its attributions lie differs most "
+        f"from what is usual {usual}. No ground truth is needed for this. About "
+        f"{shown(summary.get('rate'), 'share')} of normal scans are flagged too. A higher score is more "
+        f"abnormal (detector: {summary.get('detector')})."
+    ]
+    if scores["entropy"].notna().any():
+        text.append(
+            f"The prediction is unusually uncertain in {n_unsure} of {counted(n)}: its mean entropy is high "
+            f"compared with what is usual {usual}. The segmentation may be poor there."
+        )
+    if n_later:
+        text.append(f"Still without a score: {counted(n_later)} that came after the last analysis.")
+    return text
+
+
+def _reasons(analyses: Analyses, rows: pd.DataFrame) -> dict[str, str]:
+    """Return the main reason of each scan that is flagged or uncertain."""
+    reasons = analyses.table("reasons")
+    if reasons is None or "flagged" not in rows:
+        return {}
+    first = reasons.groupby("scan", sort=False)["sentence"].first().to_dict()
+    unsure = dict.fromkeys(rows.loc[rows["unsure"], "scan"], "the prediction is unusually uncertain")
+    return unsure | {scan: first.get(scan, "") for scan in rows.loc[rows["flagged"], "scan"]}
+
+
+def unusual_section(analyses: Analyses, pages: Mapping[str, str]) -> Section:
+    """Return what is unusual about the flagged scans, and which to add to the training data."""
+    scans, reasons = analyses.table("scans"), analyses.table("reasons")
+    if scans is None or reasons is None:
+        return Section("unusual", "What is unusual", missing=analyses.why_missing("outliers"))
+    flagged = set(scans.loc[scans["flagged"].astype(bool), "scan"])
+    columns = [
+        Column("scan", "Scan"),
+        Column("sentence", "What is unusual"),
+        Column("share", "Share", "share"),
+        Column("reference_median", "Usual", "share"),
+        Column("deviation", "Deviation", "number"),
+    ]
+    tables = [
+        DataTable(
+            "Shares of flagged scans that differ most from the usual; deviation in robust standard "
+            "deviations of the logarithm",
+            columns,
+            reasons[reasons["scan"].isin(flagged)],
+            links=pages,
+        )
+    ]
+    candidates = analyses.table("candidates")
+    if candidates is not None:
+        wanted = [Column("scan", "Scan"), Column("score", "Score", "number"), Column("reason", "Why")]
+        tables.append(DataTable("Scans worth adding to the training data", wanted, candidates, links=pages))
+    text = [] if flagged else ["No scan is flagged."]
+    return Section("unusual", "What is unusual", text=text, tables=tables)
