@@ -25,7 +25,7 @@ def datalist(
 ) -> int:
     """Merge TotalSegmentator's masks to the paper's 17 classes, and list the scans by split."""
     from agg2exp_cli.exit_codes import DONE, NOTHING, SOME_FAILED
-    from agg2exp_core.datasets import find_cases, merge_labels, missing_classes, write_datalist
+    from agg2exp_core.datasets import absent_classes, find_cases, merge_labels, write_datalist
     from agg2exp_core.errors import ScanError
     from agg2exp_core.labels import THORAX_CLASSES
     from agg2exp_core.volumes import write_nifti
@@ -39,7 +39,7 @@ def datalist(
             print(f"error: {error}", file=sys.stderr)
             n_failed += 1
             continue
-        missing = missing_classes(labels)
+        missing = absent_classes(labels)
         if complete and missing:
             n_incomplete += 1
             continue

@@ -27,7 +27,7 @@ def pretrain(
     debug: Debug = False,
 ) -> int:
     """Pre-train a Swin encoder on scans without labels, or go on with what was interrupted."""
-    settings = settings_of(config, out, device, n_devices)
+    settings = pretrain_settings(config, out, device, n_devices)
     from agg2exp_cli.exit_codes import DONE
     from agg2exp_cli.running import carry_out, console, served
 
@@ -41,7 +41,7 @@ def pretrain(
     return DONE
 
 
-def settings_of(config: str, out: Path, device: str, n_devices: int) -> PretrainSettings:
+def pretrain_settings(config: str, out: Path, device: str, n_devices: int) -> PretrainSettings:
     """Return what is pre-trained, checked.
 
     Raises

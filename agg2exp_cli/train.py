@@ -39,7 +39,7 @@ def train(
     """Train a network, or go on with a training that was interrupted."""
     from agg2exp_core.training.settings import with_weights
 
-    settings = settings_of(config, out, device, n_devices, pretrained)
+    settings = train_settings(config, out, device, n_devices, pretrained)
     with_weights(settings, weights or [])
     from agg2exp_cli.running import carry_out, served
 
@@ -50,7 +50,7 @@ def train(
     return print_trained(trained)
 
 
-def settings_of(
+def train_settings(
     config: str, out: Path, device: str, n_devices: int, pretrained: Path | None = None
 ) -> TrainSettings:
     """Return what is trained, checked.

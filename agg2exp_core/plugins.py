@@ -23,7 +23,7 @@ _PLAIN = (int, float, bool, str, tuple[int, ...], NoneType)
 """What a parameter of a function may be, alone or in a union."""
 
 
-def find(what: str, reference: str) -> Any:
+def find_plugin(what: str, reference: str) -> Any:
     """Return what ``module:attribute`` names.
 
     Parameters

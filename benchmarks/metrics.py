@@ -19,7 +19,7 @@ from agg2exp_core import attribute, local_importance
 from agg2exp_core.attribution import METHODS, Execution, make_method
 from agg2exp_core.attribution.method import Geometry, Method, Passes
 from agg2exp_core.execution import Tally, counted
-from agg2exp_core.metrics import METRICS, REFERENCE_METHOD, Metric, SegmentedScan, Subject, make_metric
+from agg2exp_core.metrics import METRICS, REFERENCE_METHOD, EvaluatedScan, Metric, Subject, make_metric
 from agg2exp_core.metrics.cost import a100_hours, in_procedure, our_passes, procedure_passes
 from agg2exp_core.types import Grid, Scan
 from agg2exp_core.windows import Tiling, WindowSettings
@@ -56,16 +56,16 @@ class Study:
         return make_metric(name, self.params.get(name, {}))
 
     @property
-    def clean(self) -> SegmentedScan:
+    def clean(self) -> EvaluatedScan:
         """The scan, its model and its label map."""
         image = self.case.image
         x, y, z = image.shape[1:]
         scan = Scan("phantom", image, np.eye(4), Grid((x, y, z), np.eye(4)), "phantom")
-        return SegmentedScan(self.case.model, scan, self.case.prediction, 0, Execution())
+        return EvaluatedScan(self.case.model, scan, self.case.prediction, 0, Execution())
 
 
 @contextmanager
-def measured(clean: SegmentedScan) -> Iterator[tuple[Tally, list[float]]]:
+def measured(clean: EvaluatedScan) -> Iterator[tuple[Tally, list[float]]]:
     """Count window passes and seconds of what happens inside."""
     seconds: list[float] = []
     started = time.perf_counter()
@@ -82,7 +82,7 @@ class Found:
     matrices: dict[str, xr.Dataset] = field(default_factory=dict)
     infos: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def explain(self, clean: SegmentedScan, method: Method) -> None:
+    def explain(self, clean: EvaluatedScan, method: Method) -> None:
         """Attribute all classes by a method, unless that was done."""
         if method.name in self.matrices:
             return
@@ -92,7 +92,7 @@ class Found:
         self.infos[method.name] = {item.class_name: item.info for item in items}
 
 
-def run(clean: SegmentedScan, methods: Sequence[Method], metrics: Sequence[Metric], found: Found) -> None:
+def run(clean: EvaluatedScan, methods: Sequence[Method], metrics: Sequence[Metric], found: Found) -> None:
     """Attribute all classes by each method, and judge each by each metric, as the flow does."""
     shared = {
         m.name: p.output_drops(clean, 0, p.most(17)) for m in metrics if (p := m.perturbations) is not None

@@ -12,7 +12,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from agg2exp.flows.alerts import alert
-from agg2exp.tasks.intake import find_arrivals, identity_key, report_intake, take_in
+from agg2exp.tasks.intake import find_units, identity_key, import_scans, report_intake
 from agg2exp_core.errors import UsageError
 from agg2exp_core.intake.ledger import (
     ACCEPTED,
@@ -46,8 +46,8 @@ def ingest(settings: IngestSettings) -> IngestSummary:
         _require_deployment(settings.explain_with)
     log = get_run_logger()
     entries: list[ImportRecord] = []
-    for arrival in find_arrivals(settings):
-        entries += take_in(settings, arrival)
+    for unit in find_units(settings):
+        entries += import_scans(settings, unit)
     summary = IngestSummary(settings.into, entries)
     statuses = (ACCEPTED, KNOWN, NOT_WANTED, NO_IMAGE, QUARANTINED, FAILED)
     counts = {status: summary.count(status) for status in statuses}

@@ -24,7 +24,7 @@ FLAGGED = "agg2exp.scan.flagged"
 UNSURE = "agg2exp.scan.unsure"
 DRIFTED = "agg2exp.cohort.drifted"
 
-find = task(name="findings", task_run_name="findings {settings.label}", **RETRYING)(analyse.find)
+find = task(name="findings", task_run_name="findings {settings.label}", **RETRYING)(analyse.analyse_store)
 
 
 @task(name="illustrate", task_run_name="illustrate {settings.label}", **RETRYING)

@@ -23,27 +23,27 @@ _UNSEEN: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE}
 """Arguments and results stay in this process: they hold names of files."""
 
 
-@task(name="look for arrivals", **_UNSEEN)
-def find_arrivals(settings: IngestSettings) -> list[SourceUnit]:
+@task(name="look for new scans", **_UNSEEN)
+def find_units(settings: IngestSettings) -> list[SourceUnit]:
     """Return what is new in the source and has settled."""
     return settled_units(source_of(settings), importer_of(settings, identity_key()), settings.settle_s)
 
 
-@task(name="take in", task_run_name="take in {arrival.token:.8}", **_UNSEEN)
-def take_in(settings: IngestSettings, arrival: SourceUnit) -> list[ImportRecord]:
-    """Take in the scans of one arrival; what is bad is in the ledger, with its reason."""
-    return import_unit(source_of(settings), importer_of(settings, identity_key()), arrival)
+@task(name="import", task_run_name="import {unit.token:.8}", **_UNSEEN)
+def import_scans(settings: IngestSettings, unit: SourceUnit) -> list[ImportRecord]:
+    """Import the scans of one unit of the source; what is bad is in the ledger, with its reason."""
+    return import_unit(source_of(settings), importer_of(settings, identity_key()), unit)
 
 
 @task(name="report intake", **_UNSEEN)
-def report_intake(entries: list[ImportRecord]) -> None:
+def report_intake(records: list[ImportRecord]) -> None:
     """Show how each series fared in the UI."""
     create_table_artifact(
         key=artifact_key("intake"),
         description="What came in, by the keyed hash of its content",
         table=[
-            {"content": e.content[:12], "status": e.status, "scan": e.scan_id, "reason": e.reason}
-            for e in entries
+            {"content": r.content[:12], "status": r.status, "scan": r.scan_id, "reason": r.reason}
+            for r in records
         ],
     )
 

@@ -47,7 +47,7 @@ def listening(listener: Callable[[Step], None]) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def announce(scan_id: str, stage: str, share: float) -> None:
+def tell_listeners(scan_id: str, stage: str, share: float) -> None:
     """Tell the listeners of this process."""
     for listener in _listeners:
         listener(Step(scan_id, stage, share))
@@ -63,7 +63,7 @@ def reporting(scan_id: str, stage: str) -> Iterator[Callable[[int, int], None]]:
 
     def report(done: int, total: int) -> None:
         nonlocal shown
-        announce(scan_id, stage, done / total)
+        tell_listeners(scan_id, stage, done / total)
         now = time.monotonic()
         if done == total or now - shown >= _SECONDS_BETWEEN_UPDATES:
             update_progress_artifact(artifact_id=artifact_id, progress=100.0 * done / total)

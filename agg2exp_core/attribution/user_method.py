@@ -20,7 +20,14 @@ from agg2exp_core.attribution.masks import AggregationName
 from agg2exp_core.attribution.method import Explained, FinishedPlanes, Method
 from agg2exp_core.attribution.problem import Problem
 from agg2exp_core.errors import UsageError
-from agg2exp_core.plugins import check_settings, derived, fields_of, find, given_to, is_frozen_dataclass
+from agg2exp_core.plugins import (
+    check_settings,
+    derived,
+    fields_of,
+    find_plugin,
+    given_to,
+    is_frozen_dataclass,
+)
 
 Make = Callable[..., Any]
 """From a user's parameters to what is then called: its `explain`, `planes` or `passes`."""
@@ -34,7 +41,7 @@ def user_method(reference: str) -> type[Method]:
     UsageError
         If there is no such module or attribute, or it is no method.
     """
-    found = find("method", reference)
+    found = find_plugin("method", reference)
     if not callable(found):
         raise _refused(reference, f"a {type(found).__name__}")
     return _method(reference, found) if isinstance(found, Hashable) else _method.__wrapped__(reference, found)

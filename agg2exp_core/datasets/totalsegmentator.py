@@ -96,7 +96,7 @@ def merge_labels(
     -------
     labels : ndarray of uint8, shape [X, Y, Z]
         Where masks overlap, the later class. A mask that is not there or is empty leaves its class out: see
-        `missing_classes`.
+        `absent_classes`.
     grid : Grid
         Of the masks.
 
@@ -123,7 +123,7 @@ def merge_labels(
     return labels, grid
 
 
-def missing_classes(labels: LabelVolume, class_names: Sequence[str] = THORAX_CLASSES) -> list[str]:
+def absent_classes(labels: LabelVolume, class_names: Sequence[str] = THORAX_CLASSES) -> list[str]:
     """Return the classes without a voxel: the paper keeps the scans that have none."""
     counts = np.bincount(labels.ravel(), minlength=len(class_names))
     return [name for name, n in zip(class_names, counts, strict=True) if not n]

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import UsageError, unknown_name
-from agg2exp_core.importance.sums import ratio
+from agg2exp_core.importance.sums import quotient
 
 _LEVEL = 0.95
 """Of the bootstrap interval."""
@@ -154,7 +154,7 @@ def _bootstrap(flat: NDArray[np.float64], n_bootstrap: int, seed: int) -> NDArra
     present = np.isfinite(flat)
     n_drawn = drawn @ present.astype(np.float64)  # [n_bootstrap, n_entries]
     totals = drawn @ np.where(present, flat, 0.0)
-    means = ratio(totals, n_drawn)
+    means = quotient(totals, n_drawn)
     interval = np.full((2, n_entries), np.nan)
     some = np.isfinite(means).any(axis=0)
     interval[:, some] = np.nanquantile(means[:, some], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)

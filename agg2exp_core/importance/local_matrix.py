@@ -11,7 +11,7 @@ import xarray as xr
 from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.importance.dask_sums import sums_from_arrays
 from agg2exp_core.importance.roi_set import RoiSet
-from agg2exp_core.importance.sums import RoiSums, Sums, ratio, roi_sums
+from agg2exp_core.importance.sums import RoiSums, Sums, quotient, roi_sums
 from agg2exp_core.labels import BACKGROUND
 from agg2exp_core.types import ClassAttribution, Mask, Prediction
 
@@ -172,7 +172,7 @@ def _row(name: str, sums: RoiSums, n_voxels: Sums, rois: RoiSet, background: str
             allowed="finite values",
             remedy="check the scan's intensities and the model's weights",
         )
-    mass = ratio(absolute, norm)
+    mass = quotient(absolute, norm)
     # classes partition the scan, merged and extra regions overlap them and would count twice
     is_background = np.array(rois.names) == background
     if rois.class_names:
@@ -181,11 +181,11 @@ def _row(name: str, sums: RoiSums, n_voxels: Sums, rois: RoiSet, background: str
         outside = norm - absolute[is_background].sum()
     return {
         "mass": mass,
-        "mass_positive": ratio(sums.positive[:-1], sums.positive[-1]),
-        "mass_negative": ratio(sums.negative[:-1], sums.negative[-1]),
-        "signed": ratio(sums.signed[:-1], norm),
-        "mean": ratio(absolute, n_voxels[:-1]),
-        "concentration": ratio(mass, ratio(n_voxels[:-1], n_voxels[-1])),
+        "mass_positive": quotient(sums.positive[:-1], sums.positive[-1]),
+        "mass_negative": quotient(sums.negative[:-1], sums.negative[-1]),
+        "signed": quotient(sums.signed[:-1], norm),
+        "mean": quotient(absolute, n_voxels[:-1]),
+        "concentration": quotient(mass, quotient(n_voxels[:-1], n_voxels[-1])),
         "variance": sums.variance[:-1],
-        "mass_without_background": np.where(is_background, np.nan, ratio(absolute, outside)),
+        "mass_without_background": np.where(is_background, np.nan, quotient(absolute, outside)),
     }

@@ -62,11 +62,11 @@ class RoiSums:
     @property
     def variance(self) -> Sums:
         """Population variance over voxels, channels added up; NaN where there are none."""
-        mean = ratio(self.signed, self.n_voxels)
-        return np.maximum(ratio(self.square, self.n_voxels) - mean**2, 0.0)  # rounding may fall below 0
+        mean = quotient(self.signed, self.n_voxels)
+        return np.maximum(quotient(self.square, self.n_voxels) - mean**2, 0.0)  # rounding may fall below 0
 
 
-def ratio(numerator: Sums, denominator: Any) -> Sums:
+def quotient(numerator: Sums, denominator: Any) -> Sums:
     """Return the quotient, NaN where the denominator is zero."""
     out: Sums = np.full(np.broadcast_shapes(np.shape(numerator), np.shape(denominator)), np.nan)
     np.divide(numerator, denominator, out=out, where=np.not_equal(denominator, 0))

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from agg2exp_core.errors import Agg2ExpError, StoreError, UsageError
 from agg2exp_core.intake.ledger import kind_and_place
-from agg2exp_core.plugins import find
+from agg2exp_core.plugins import find_plugin
 from agg2exp_core.s3 import s3_files
 from agg2exp_core.volumes.discovery import EXTENSIONS
 
@@ -88,7 +88,7 @@ def open_source(source: str, n_days: int, until: date, body_part: str | None = N
 
 def _own_source(reference: str) -> Source:
     """Return a user's source, of which every member is there and can be called as it will be."""
-    made = find("source", reference)
+    made = find_plugin("source", reference)
     if callable(made):
         if not _takes(made, ()):
             raise _no_source(reference, "cannot be called without arguments")

@@ -6,11 +6,11 @@ scan (`Perturbations`) and shared by whatever is judged.
 
 from agg2exp_core.metrics.metric import (
     REFERENCE_METHOD,
+    EvaluatedScan,
     Metric,
     OutputDrops,
     Perturbations,
     Score,
-    SegmentedScan,
     Subject,
 )
 from agg2exp_core.metrics.registry import METRICS, make_metric, recipe
@@ -18,11 +18,11 @@ from agg2exp_core.metrics.registry import METRICS, make_metric, recipe
 __all__ = [
     "METRICS",
     "REFERENCE_METHOD",
+    "EvaluatedScan",
     "Metric",
     "OutputDrops",
     "Perturbations",
     "Score",
-    "SegmentedScan",
     "Subject",
     "make_metric",
     "recipe",

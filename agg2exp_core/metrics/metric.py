@@ -46,7 +46,7 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentedScan:
+class EvaluatedScan:
     """A scan as a model segments it: what perturbed outputs depend on, and no attribution.
 
     Parameters
@@ -76,7 +76,7 @@ class Subject:
 
     Parameters
     ----------
-    clean : SegmentedScan
+    clean : EvaluatedScan
         The scan and its model.
     method : Method
         How the attributions were made.
@@ -94,7 +94,7 @@ class Subject:
         error.
     """
 
-    clean: SegmentedScan
+    clean: EvaluatedScan
     method: Method
     classes: tuple[str, ...]
     attribution: Callable[[str], Any]
@@ -127,7 +127,7 @@ class Perturbations(Protocol):
     def most(self, n_classes: int) -> int:
         """Return how many there are, at most, for a model of L classes."""
 
-    def output_drops(self, clean: SegmentedScan, start: int, stop: int) -> OutputDrops:
+    def output_drops(self, clean: EvaluatedScan, start: int, stop: int) -> OutputDrops:
         """Return the drops for perturbations `start` to `stop` ``[stop - start, L]``, however cut."""
 
 

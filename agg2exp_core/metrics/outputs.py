@@ -14,7 +14,7 @@ from agg2exp_core.attribution import Problem
 from agg2exp_core.attribution.masks import choose_aggregation
 from agg2exp_core.errors import UsageError
 from agg2exp_core.execution import fitting_windows
-from agg2exp_core.metrics.metric import OutputDrops, SegmentedScan
+from agg2exp_core.metrics.metric import EvaluatedScan, OutputDrops
 from agg2exp_core.prediction import sliding_logits
 
 Outputs = NDArray[np.float64]
@@ -27,7 +27,7 @@ class Readout:
 
     Parameters
     ----------
-    clean : SegmentedScan
+    clean : EvaluatedScan
         The scan, whose prediction fixes the masks.
     aggregation : str
         A linear one (Eq. 2).
@@ -43,7 +43,7 @@ class Readout:
     volume of each perturbed scan.
     """
 
-    clean: SegmentedScan
+    clean: EvaluatedScan
     aggregation: str = "sum"
     mask: str = "fixed"
     output: str = "logits"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agg2exp_core.attribution.baselines import Baseline, baseline_image
 from agg2exp_core.metrics.faithfulness import correlate
-from agg2exp_core.metrics.metric import Metric, OutputDrops, Score, SegmentedScan, Subject
+from agg2exp_core.metrics.metric import EvaluatedScan, Metric, OutputDrops, Score, Subject
 from agg2exp_core.metrics.outputs import Readout, check_readout
 
 
@@ -39,7 +39,7 @@ class Regions:
         """Return the number of classes; one without a voxel changes nothing and costs nothing."""
         return n_classes
 
-    def output_drops(self, clean: SegmentedScan, start: int, stop: int) -> OutputDrops:
+    def output_drops(self, clean: EvaluatedScan, start: int, stop: int) -> OutputDrops:
         """Return the output drops when regions `start` to `stop` are removed ``[stop - start, L]``."""
         readout = Readout(clean, self.aggregation)
         image = readout.problem.image

@@ -14,7 +14,14 @@ from agg2exp_core.metrics.faithfulness import Faithfulness
 from agg2exp_core.metrics.metric import Metric
 from agg2exp_core.metrics.regions import RoiDistance, RoiFaithfulness
 from agg2exp_core.metrics.sensitivity import Sensitivity
-from agg2exp_core.plugins import check_settings, derived, fields_of, find, given_to, is_frozen_dataclass
+from agg2exp_core.plugins import (
+    check_settings,
+    derived,
+    fields_of,
+    find_plugin,
+    given_to,
+    is_frozen_dataclass,
+)
 
 METRICS: dict[str, type[Metric]] = {
     metric.name: metric
@@ -51,7 +58,7 @@ def recipe(metric: Metric) -> dict[str, Any]:
 
 def _user_metric(reference: str) -> type[Metric]:
     """Return a user's own metric under the name of its reference."""
-    found = find("metric", reference)
+    found = find_plugin("metric", reference)
     if not isinstance(found, type):
         raise _refused(reference, f"a {type(found).__name__}")
     return _metric(reference, found)

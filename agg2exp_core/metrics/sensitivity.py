@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agg2exp_core.attribution import Geometry, Method, Passes, attribute_planes
-from agg2exp_core.metrics.metric import Metric, OutputDrops, Score, SegmentedScan, Subject
+from agg2exp_core.metrics.metric import EvaluatedScan, Metric, OutputDrops, Score, Subject
 from agg2exp_core.random import generator
 from agg2exp_core.types import Scan
 
@@ -77,7 +77,7 @@ class Sensitivity(Metric):
                 moments[name].add(before * scale, values * scale)
         return {name: moments[name].relative_change for name in subject.classes}
 
-    def noisy(self, clean: SegmentedScan, index: int) -> Scan:
+    def noisy(self, clean: EvaluatedScan, index: int) -> Scan:
         """Return a noisy copy of a scan under its own id."""
         rng, shape = generator(clean.seed, clean.scan.scan_id, "sensitivity", index), clean.scan.image.shape
         noise = rng.uniform(-1, 1, shape) if self.noise == "uniform" else rng.standard_normal(shape)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agg2exp_core.attribution.baselines import Baseline, baseline_image
-from agg2exp_core.metrics.metric import OutputDrops, SegmentedScan
+from agg2exp_core.metrics.metric import EvaluatedScan, OutputDrops
 from agg2exp_core.metrics.outputs import Readout, check_readout
 from agg2exp_core.random import generator
 from agg2exp_core.settings import Settings
@@ -55,13 +55,13 @@ class Subsets(Settings):
             return max(math.ceil(self.subset_share * n_voxels), 1)
         return max(min(self.subset_size, n_voxels // 2), 1)
 
-    def voxels(self, clean: SegmentedScan, index: int) -> NDArray[np.int64]:
+    def voxels(self, clean: EvaluatedScan, index: int) -> NDArray[np.int64]:
         """Return the flat indices of a subset's voxels, in ascending order ``[m]``."""
         n_voxels = clean.prediction.labels.size
         rng = generator(clean.seed, clean.scan.scan_id, "subset", index)
         return np.sort(rng.choice(n_voxels, self.size(n_voxels), replace=False, shuffle=False))
 
-    def output_drops(self, clean: SegmentedScan, start: int, stop: int) -> OutputDrops:
+    def output_drops(self, clean: EvaluatedScan, start: int, stop: int) -> OutputDrops:
         """Return the output drops for subsets `start` to `stop` ``[stop - start, L]``."""
         readout = Readout(clean, self.aggregation, self.mask, self.output)
         image = readout.problem.image

@@ -111,14 +111,14 @@ def _row(cells: Sequence[str]) -> str:
     return " & ".join(texts) + r" \\"
 
 
-def by_class(scores: pd.DataFrame) -> pd.DataFrame:
+def scores_by_class(scores: pd.DataFrame) -> pd.DataFrame:
     """Return mean, standard deviation and count over scans for each class, method and metric."""
     tables = {name: summarise(rows) for name, rows in named(scores).groupby("class", sort=False)}
     return pd.concat(tables, names=["class"])
 
 
 def classes_to_markdown(table: pd.DataFrame) -> str:
-    """Return a table for each class, from what `by_class` returns."""
+    """Return a table for each class, from what `scores_by_class` returns."""
     parts = table.groupby(level="class", sort=False)
     return "\n".join(f"## {name}\n\n{to_markdown(wide(part.droplevel('class')))}" for name, part in parts)
 

@@ -11,7 +11,7 @@ import torch
 
 from agg2exp_core.errors import ModelError, UsageError
 from agg2exp_core.models.heads import ACTIVATIONS
-from agg2exp_core.plugins import find
+from agg2exp_core.plugins import find_plugin
 from agg2exp_core.types import SegmentationModel, WindowSettings
 
 _ALLOWED = "a function of a device that returns a SegmentationModel, as wrap_network does"
@@ -43,7 +43,7 @@ def find_maker(ref: str) -> Callable[[torch.device], Any]:
     UsageError
         If there is no such module, or nothing in it that can be called.
     """
-    found = find("model", ref)
+    found = find_plugin("model", ref)
     if not callable(found):
         raise UsageError(
             "model", got=f"{ref!r}, a {type(found).__name__}", allowed=_ALLOWED, remedy="name a function"

@@ -43,7 +43,7 @@ def import_table(store: str, path: Path, label: str) -> int:
     return int(local.sizes["scan"])
 
 
-def find(settings: AnalyseSettings) -> dict[str, Any]:
+def analyse_store(settings: AnalyseSettings) -> dict[str, Any]:
     """Analyse what a store holds and write the findings; return their summary.
 
     Raises

@@ -14,7 +14,7 @@ import xarray as xr
 
 from agg2exp_core.attribution import Execution, choose_classes
 from agg2exp_core.errors import StoreError
-from agg2exp_core.metrics import OutputDrops, Perturbations, SegmentedScan, Subject, recipe
+from agg2exp_core.metrics import EvaluatedScan, OutputDrops, Perturbations, Subject, recipe
 from agg2exp_core.pipeline.benchmark_settings import BenchmarkSettings, MetricChoice
 from agg2exp_core.pipeline.cache import model_of, store_of
 from agg2exp_core.pipeline.explain import Segmented, explain_scan, segment
@@ -61,7 +61,7 @@ def is_scored(
     return found.scores(settings.result_label, choice.label, name) is not None
 
 
-def _clean(scan_store: ScanStore, settings: ExplainSettings) -> SegmentedScan:
+def _clean(scan_store: ScanStore, settings: ExplainSettings) -> EvaluatedScan:
     prediction = scan_store.prediction()
     if prediction is None:
         raise StoreError(
@@ -71,11 +71,11 @@ def _clean(scan_store: ScanStore, settings: ExplainSettings) -> SegmentedScan:
             remedy="explain the scan first",
         )
     execution = Execution(window_batch=settings.window_batch)
-    return SegmentedScan(model_of(settings), scan_store.image(), prediction, settings.seed, execution)
+    return EvaluatedScan(model_of(settings), scan_store.image(), prediction, settings.seed, execution)
 
 
 def _output_drops(
-    clean: SegmentedScan, store: Store, perturbations: Perturbations
+    clean: EvaluatedScan, store: Store, perturbations: Perturbations
 ) -> Callable[[int], OutputDrops]:
     """Return what gives the first n rows of output drops, stored or made."""
     name = identity(

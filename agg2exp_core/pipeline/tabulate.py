@@ -15,8 +15,8 @@ from agg2exp_core.metrics.notes import options_note, reference_note, sampling_no
 from agg2exp_core.metrics.ranking import LEGEND, rank_rois, ranking_to_texts, variants_to_texts
 from agg2exp_core.metrics.table import (
     COLUMNS,
-    by_class,
     classes_to_markdown,
+    scores_by_class,
     summarise,
     to_latex,
     to_markdown,
@@ -80,7 +80,7 @@ def tabulate(uri: str) -> Tables:
 
 
 def _write_table1(store: Store, scores: pd.DataFrame) -> tuple[list[dict[str, str]], str]:
-    summary, classes = summarise(scores), by_class(scores)
+    summary, classes = summarise(scores), scores_by_class(scores)
     table, figure = wide(summary), benchmark_figure(summary)
     notes = [to_markdown(table), sampling_note(scores), reference_note(scores), options_note(scores)]
     markdown = "\n".join(filter(None, notes))
@@ -92,8 +92,8 @@ def _write_table1(store: Store, scores: pd.DataFrame) -> tuple[list[dict[str, st
         "table1.svg": to_svg(figure),
         "table1-dark.png": to_png(dark := darken(benchmark_figure(summary))),
         "table1-dark.svg": to_svg(dark),
-        "by_class.csv": classes.to_csv().encode(),
-        "by_class.md": classes_to_markdown(classes).encode(),
+        "scores_by_class.csv": classes.to_csv().encode(),
+        "scores_by_class.md": classes_to_markdown(classes).encode(),
     }.items():
         store.write_file(f"benchmark/{name}", content)
     return _rows(wide(summary, mark="")), markdown

@@ -28,7 +28,7 @@ from agg2exp_core.report.matrices import matrix_section
 from agg2exp_core.report.output import Output, ReportFolder, StoreReport
 from agg2exp_core.report.overlays import largest_classes, overlay_pictures, voxels_of
 from agg2exp_core.report.scan_page import Beside, scan_page
-from agg2exp_core.report.scan_sections import normal_range
+from agg2exp_core.report.scan_sections import range_over_scans
 from agg2exp_core.report.scans import scans_section, unusual_section
 from agg2exp_core.report.sections import Column, DataTable, Link, Page, Picture, Section
 from agg2exp_core.store import Label, Store
@@ -121,7 +121,7 @@ def _beside(label: str, local: xr.Dataset, analyses: Analyses) -> Beside:
     if normal is not None and n_reference:
         return Beside(label, normal, f"{n_reference} scans of the reference", analyses)
     source = f"the {local.sizes['scan']} scans of the store"
-    return Beside(label, normal_range(local) if normal is None else normal, source, analyses)
+    return Beside(label, range_over_scans(local) if normal is None else normal, source, analyses)
 
 
 def _with_volumes(volumes: str, analyses: Analyses, scan_ids: Sequence[str]) -> set[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from agg2exp_core.report.charts import benchmark_chart
 from agg2exp_core.report.inputs import Analyses
 from agg2exp_core.report.matrices import difference_chart
-from agg2exp_core.report.scans import counted
+from agg2exp_core.report.scans import n_scans
 from agg2exp_core.report.sections import Chart, Column, DataTable, Missing, Picture, Section, shown
 
 _MOST_ROWS = 60
@@ -42,7 +42,7 @@ def drift_section(analyses: Analyses) -> Section:
                 Column("alarm", "Alarm", "flag"),
             ]
             tables.append(DataTable("Checks for drift, oldest first", columns, looks))
-        text.append(f"{counted(n_waiting)} wait{'s' if n_waiting == 1 else ''} for the next check.")
+        text.append(f"{n_scans(n_waiting)} wait{'s' if n_waiting == 1 else ''} for the next check.")
     distance = analyses.documents.get("distance")
     if distance:
         text.append(

@@ -23,7 +23,7 @@ from agg2exp_core.report.output import Output
 from agg2exp_core.report.overlays import ScanVoxels, overlay_pictures, voxels_of
 from agg2exp_core.report.scan_sections import (
     flags_section,
-    pictures_section,
+    overlays_section,
     row_section,
     rows_beside,
     volume_section,
@@ -87,7 +87,7 @@ def scan_page(
         stems = {name: f"{label}/pictures/{scan_id}/{name}" for name in drawn}
         viewer, spacing_mm = _viewer(out, voxels, label, explained)
         sections.append(volume_section(spacing_mm))
-        sections.append(pictures_section(overlay_pictures(out, store, voxels, label, stems)))
+        sections.append(overlays_section(overlay_pictures(out, store, voxels, label, stems)))
         facts["Size"] = f"{' x '.join(map(str, grid.shape))} voxels"
         facts["Voxel"] = f"{' x '.join(f'{mm:.3g}' for mm in grid.spacing_mm)} mm"
     title = f"{scan_id}: what the model looked at"

@@ -19,7 +19,7 @@ _DEVIATION = (
 _QUANTILES = {"q05": 0.05, "median": 0.5, "q95": 0.95}
 
 
-def normal_range(local: xr.Dataset) -> pd.DataFrame:
+def range_over_scans(local: xr.Dataset) -> pd.DataFrame:
     """Return median, 5th and 95th percentile of each share over scans.
 
     Parameters
@@ -141,7 +141,7 @@ def flags_section(scan_id: str, analyses: Analyses) -> Section:
     return Section("flags", "Normal or not", text=text, tables=tables)
 
 
-def pictures_section(pictures: list[Picture]) -> Section:
+def overlays_section(pictures: list[Picture]) -> Section:
     """Return the classes on three planes."""
     text = ["For each class the slices with most of it. The viewer shows every class on every slice."]
     return Section("pictures", "On three planes", text=text, pictures=pictures)

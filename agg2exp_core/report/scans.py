@@ -78,13 +78,13 @@ def _run_table(outcomes: Sequence[ScanOutcome]) -> pd.DataFrame:
 
 def _run_text(outcomes: Sequence[ScanOutcome]) -> str:
     n_failed = sum(outcome.status != "done" for outcome in outcomes)
-    explained = f"This run explained {len(outcomes) - n_failed} of {counted(len(outcomes))}."
+    explained = f"This run explained {len(outcomes) - n_failed} of {n_scans(len(outcomes))}."
     if not n_failed:
         return explained
-    return f"{explained} {counted(n_failed)} could not be explained: the table begins with them and says why."
+    return f"{explained} {n_scans(n_failed)} could not be explained: the table begins with them and says why."
 
 
-def counted(n: int) -> str:
+def n_scans(n: int) -> str:
     """Return a number of scans in words."""
     return f"{n} scan{'' if n == 1 else 's'}"
 
@@ -94,18 +94,18 @@ def _scores_text(scores: pd.DataFrame, summary: Mapping[str, object], n_later: i
     reference = summary.get("n_reference")
     usual = f"in a reference of {reference} scans" if reference else "in the other scans"
     text = [
-        f"The model handled {n_flagged} of {counted(n)} abnormally: where its attributions lie differs most "
+        f"The model handled {n_flagged} of {n_scans(n)} abnormally: where its attributions lie differs most "
         f"from what is usual {usual}. No ground truth is needed for this. About "
         f"{shown(summary.get('rate'), 'share')} of normal scans are flagged too. A higher score is more "
         f"abnormal (detector: {summary.get('detector')})."
     ]
     if scores["entropy"].notna().any():
         text.append(
-            f"The prediction is unusually uncertain in {n_unsure} of {counted(n)}: its mean entropy is high "
+            f"The prediction is unusually uncertain in {n_unsure} of {n_scans(n)}: its mean entropy is high "
             f"compared with what is usual {usual}. The segmentation may be poor there."
         )
     if n_later:
-        text.append(f"Still without a score: {counted(n_later)} that came after the last analysis.")
+        text.append(f"Still without a score: {n_scans(n_later)} that came after the last analysis.")
     return text
 
 

@@ -14,7 +14,7 @@ import torch
 from monai.data.dataset import PersistentDataset
 from monai.transforms.transform import Transform
 
-from agg2exp_core.datasets import Case, find_cases, merge_labels, missing_classes, read_datalist
+from agg2exp_core.datasets import Case, absent_classes, find_cases, merge_labels, read_datalist
 from agg2exp_core.errors import Agg2ExpError, UsageError
 from agg2exp_core.phantom import Phantom, make_phantom
 from agg2exp_core.training.config import PhantomData, PretrainingConfig, TrainingConfig, TreeScans
@@ -187,7 +187,7 @@ def _phantoms(data: PhantomData, split: Split, preprocessing: CTPreprocessing) -
 
 
 def _is_complete(case: Case, class_names: Sequence[str]) -> bool:
-    return not missing_classes(merge_labels(case, class_names)[0], class_names)
+    return not absent_classes(merge_labels(case, class_names)[0], class_names)
 
 
 def _with_labels(

@@ -9,7 +9,7 @@ import pytest
 from monai.data import load_decathlon_datalist
 
 from agg2exp_cli.__main__ import run
-from agg2exp_core.datasets import find_cases, merge_labels, missing_classes, read_datalist, write_datalist
+from agg2exp_core.datasets import absent_classes, find_cases, merge_labels, read_datalist, write_datalist
 from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.labels import MERGED_CLASSES, THORAX_CLASSES
 from agg2exp_core.phantom import make_phantom
@@ -66,7 +66,7 @@ def test_a_tree_becomes_cases_with_the_classes_of_the_paper(tree, phantoms):
             expected[expected == THORAX_CLASSES.index(gone)] = 0
         np.testing.assert_array_equal(labels, expected)
         np.testing.assert_allclose(grid.affine, phantom.grid.affine, atol=1e-4)
-        assert missing_classes(labels) == ([gone] if gone else [])
+        assert absent_classes(labels) == ([gone] if gone else [])
 
 
 def test_the_command_lists_complete_scans_by_split(tree, tmp_path, phantoms, capsys):
@@ -170,6 +170,6 @@ def test_real_labels(real_data, tmp_path):
         np.testing.assert_array_equal(labels == THORAX_CLASSES.index(merged), np.isin(values, of_parts))
         assert {names[str(index)] for index in of_parts} <= set(MERGED_CLASSES[merged])
     np.testing.assert_array_equal(labels == 1, values == 52)
-    missing = missing_classes(labels)
+    missing = absent_classes(labels)
     assert {"heart", "trachea", "sternum", "lung_middle_lobe_right"} <= set(missing)
     assert not {"ribs", "autochthon_left", "costal_cartilages"} & set(missing)

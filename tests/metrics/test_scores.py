@@ -9,7 +9,7 @@ from agg2exp_core import attribute, local_importance, predict
 from agg2exp_core.attribution import Execution, make_method
 from agg2exp_core.errors import UsageError
 from agg2exp_core.execution import counted
-from agg2exp_core.metrics import METRICS, SegmentedScan, Subject, make_metric, recipe
+from agg2exp_core.metrics import METRICS, EvaluatedScan, Subject, make_metric, recipe
 from agg2exp_core.types import Grid, Prediction, Scan
 from tests.networks import CLASS_NAMES, random_image, smooth_model
 from tests.reference import metrics as slow
@@ -20,7 +20,7 @@ SHAPE = (10, 11, 9)
 def make_clean(window_batch=1, **settings):
     model, image = smooth_model(**settings), random_image(1, *SHAPE)
     scan = Scan("s1", image, np.eye(4), Grid(SHAPE, np.eye(4)), "hash")
-    return SegmentedScan(model, scan, predict(model, image), 0, Execution(window_batch=window_batch))
+    return EvaluatedScan(model, scan, predict(model, image), 0, Execution(window_batch=window_batch))
 
 
 def explained(clean, method):

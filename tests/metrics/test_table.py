@@ -9,8 +9,8 @@ from agg2exp_core.metrics.notes import options_note, reference_note, sampling_no
 from agg2exp_core.metrics.ranking import rank_rois, ranking_to_texts, variants_to_texts
 from agg2exp_core.metrics.regions import DROP_VARIANTS
 from agg2exp_core.metrics.table import (
-    by_class,
     classes_to_markdown,
+    scores_by_class,
     summarise,
     to_latex,
     to_markdown,
@@ -66,7 +66,7 @@ def test_a_method_without_a_metric_leaves_its_cell_empty(scores):
 def test_a_method_that_was_run_in_two_ways_has_a_row_for_each(scores):
     scores["method"] = "smoothgrad"
     assert list(wide(summarise(scores)).index) == ["vg", "sg"]
-    assert by_class(scores).index.get_level_values("method").unique().tolist() == ["vg", "sg"]
+    assert scores_by_class(scores).index.get_level_values("method").unique().tolist() == ["vg", "sg"]
 
 
 def test_the_note_says_how_exact_the_reference_was(scores):
@@ -105,7 +105,7 @@ def test_the_uncertainty_of_scores_is_said_where_they_rest_on_samples(scores):
 
 
 def test_classes_apart(scores):
-    table = by_class(scores)
+    table = scores_by_class(scores)
     assert table.loc[("aorta", "vanilla_gradient", "faithfulness"), "mean"] == pytest.approx(0.2)
     assert table.loc[("aorta", "vanilla_gradient", "faithfulness"), "n"] == 2
     told = classes_to_markdown(table)
