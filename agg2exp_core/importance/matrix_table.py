@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from agg2exp_core.importance.sums import Sums, ratio
+from agg2exp_core.importance.sums import Sums, quotient
 
 
 def to_table(
@@ -56,10 +56,10 @@ def _whole_scan(local: xr.Dataset) -> tuple[Sums, Sums]:
     classes = local.isel(roi=np.flatnonzero(local["roi_kind"].values == "class")).transpose("scan", ...)
     size = classes["n_voxels"].values[:, None, :].astype(np.float64)  # [n_scans, 1, n_classes]
     total = classes["signed"].values * classes["norm"].values[:, :, None]
-    mean = ratio(total, size)
+    mean = quotient(total, size)
     # variance and mean of each region give back its sum of squares
     square = (classes["variance"].values + mean**2) * size
     present = np.isfinite(classes["norm"].values)
     n_voxels = np.where(present, size.sum(axis=2), 0.0)
-    average = ratio(np.nansum(total, axis=2), n_voxels)
-    return np.maximum(ratio(np.nansum(square, axis=2), n_voxels) - average**2, 0.0), average
+    average = quotient(np.nansum(total, axis=2), n_voxels)
+    return np.maximum(quotient(np.nansum(square, axis=2), n_voxels) - average**2, 0.0), average

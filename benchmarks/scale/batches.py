@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from prefect.client.orchestration import get_client
@@ -56,7 +55,7 @@ def run_batch(scans: Sequence[Path], settings: ExplainSettings, scans_per_run: i
         "explain-batch/backfill",
         parameters={
             "scans": [str(scan) for scan in scans],
-            "settings": asdict(settings),
+            "settings": settings.model_dump(mode="json"),
             "scans_per_run": scans_per_run,
             "queue": "backfill",
         },

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -115,7 +114,7 @@ def test_a_batch_on_two_workers_one_run_killed_equals_one_process(tmp_path):
             "explain-batch/nightly",
             parameters={
                 "scans": [str(tmp_path / "scans" / "s0.nii.gz")],
-                "settings": asdict(settings_of(tmp_path, tmp_path / "cut")),
+                "settings": settings_of(tmp_path, tmp_path / "cut").model_dump(mode="json"),
             },
             timeout=300,
             as_subflow=False,
@@ -127,7 +126,10 @@ def test_a_batch_on_two_workers_one_run_killed_equals_one_process(tmp_path):
             )
         judged = run_deployment(
             "benchmark-batch/benchmark",
-            parameters={"scans": [str(tmp_path / "scans")], "settings": asdict(benchmarked(tmp_path))},
+            parameters={
+                "scans": [str(tmp_path / "scans")],
+                "settings": benchmarked(tmp_path).model_dump(mode="json"),
+            },
             timeout=300,
             as_subflow=False,
         )

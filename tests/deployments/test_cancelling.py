@@ -1,7 +1,6 @@
 """A batch that is cancelled leaves nothing running and nothing waiting."""
 
 import time
-from dataclasses import asdict
 
 import psutil
 import pytest
@@ -49,7 +48,7 @@ def test_parts_at_work_and_parts_that_wait_are_cancelled(tmp_path):
     ):
         batch = run_deployment(
             "explain-batch/backfill",
-            parameters={"scans": [str(scans)], "settings": asdict(settings)},
+            parameters={"scans": [str(scans)], "settings": settings.model_dump(mode="json")},
             timeout=0,
             as_subflow=False,
         )

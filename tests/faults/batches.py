@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -46,7 +46,7 @@ def patiently(ask: Callable[[], T], seconds: float = 300.0) -> T:
 
 def send(scans: Path, settings: ExplainSettings) -> FlowRun:
     """Ask for a batch, a scan a run."""
-    parameters = {"scans": [str(scans)], "settings": asdict(settings), "queue": "backfill"}
+    parameters = {"scans": [str(scans)], "settings": settings.model_dump(mode="json"), "queue": "backfill"}
     return patiently(
         lambda: run_deployment("explain-batch/backfill", parameters=parameters, timeout=0, as_subflow=False)
     )

@@ -4,7 +4,7 @@ The long one, by hand: ``make test-faults``.
 """
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def nodes(contents: dict[str, bytes]) -> set[str]:
 
 
 def undisturbed(folder: Path, scans: list[Path], settings: ExplainSettings) -> dict[str, bytes]:
-    near = replace(settings, store=str(folder / "near"))
+    near = settings.model_copy(update={"store": str(folder / "near")})
     with environment({SECONDS: "0"}):
         explain([ScanJob(path.name.removesuffix(".nii.gz"), str(path)) for path in scans], near)
     return stored(near.store)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 
@@ -57,7 +56,7 @@ def test_a_batch_goes_on_once_there_is_room(disk, tmp_path):
 
     filler.unlink()
     assert explain(jobs, settings).n_done == 3
-    explain(jobs, replace(settings, store=str(tmp_path / "near")))
+    explain(jobs, settings.model_copy(update={"store": str(tmp_path / "near")}))
     assert arrays(disk / "store") == arrays(tmp_path / "near")
     assert set(stored(str(disk / "store"))) == set(stored(str(tmp_path / "near")))
     assert open_store(disk / "store").failures() == {}
