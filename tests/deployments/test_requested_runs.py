@@ -90,6 +90,7 @@ def test_matrices_again_with_a_region_more(tmp_path):
     (tmp_path / "rois" / "s0").mkdir(parents=True)
     nib.save(nib.Nifti1Image(lesion, image.affine), tmp_path / "rois" / "s0" / "lesion.nii.gz")
     with workers("cpu", "cpu"):
-        done = of_form("reduce/reduce", rois=str(tmp_path / "rois"))
+        where = {"store": str(tmp_path / "store"), "rois": str(tmp_path / "rois")}
+        done = of_form("reduce/reduce", settings=where | {"labels": ["vanilla_gradient"]})
     assert done.state.is_completed(), done.state
     assert "lesion" in open_store(tmp_path / "store").importance("vanilla_gradient")["roi"].values
