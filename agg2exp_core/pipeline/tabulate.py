@@ -92,8 +92,8 @@ def _write_table1(store: Store, scores: pd.DataFrame) -> tuple[list[dict[str, st
         "table1.svg": to_svg(figure),
         "table1-dark.png": to_png(dark := darken(benchmark_figure(summary))),
         "table1-dark.svg": to_svg(dark),
-        "scores_by_class.csv": classes.to_csv().encode(),
-        "scores_by_class.md": classes_to_markdown(classes).encode(),
+        "by_class.csv": classes.to_csv().encode(),
+        "by_class.md": classes_to_markdown(classes).encode(),
     }.items():
         store.write_file(f"benchmark/{name}", content)
     return _rows(wide(summary, mark="")), markdown
