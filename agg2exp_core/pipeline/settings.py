@@ -47,7 +47,7 @@ class ExplainSettings(Settings):
     window_batch: Annotated[int, Field(ge=1)] | None = None
     """Windows per pass of the network, at most; by default what fits."""
     voxels: Annotated[bool, Flag("--no-voxels")] = True
-    """Keep the matrices alone, and no attributions."""
+    """Whether attributions are kept beside the matrices; --no-voxels keeps the matrices alone."""
     stored: Annotated[Literal["float32", "float16"], Flag("--store-as")] = "float32"
     """How attributions are kept; float16 takes half the space and misses by 2^-12 of a block's peak."""
     restore_voxels: bool = False
@@ -128,7 +128,7 @@ class AnalyseSettings(Settings):
     seed: int = 0
     """Seed of what is random."""
     figures: Annotated[bool, Flag("--no-figures")] = True
-    """Draw no pictures."""
+    """Whether pictures are drawn; --no-figures draws none."""
     report: str | None = None
     """Folder that gets the pages of the report too, with the voxels of flagged scans."""
     report_url: str | None = None
