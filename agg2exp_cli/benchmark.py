@@ -46,13 +46,13 @@ def benchmark(
     from agg2exp_core.pipeline.plan import claim_store
 
     show_errors(checked)
-    if not checked.jobs:
+    if not checked.usable:
         return NOTHING
     claim_store(checked)
     with served(state):
         from agg2exp.flows.benchmark import benchmark as flow
 
-        summary = carry_out(flow, checked.jobs, settings, checked.rejected)
+        summary = carry_out(flow, checked.usable, settings, checked.rejected)
     code = print_summary(summary, unit="scores of a method and metric")
     if summary.n_done:
         store = store_of(summary.store)

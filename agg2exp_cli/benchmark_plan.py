@@ -82,7 +82,7 @@ def print_benchmark_plan(checked: Plan, settings: BenchmarkSettings, n_devices: 
         Devices that share the scans, all as fast as this one.
     """
     errors, geometries = list(checked.errors), []
-    for job in checked.jobs:
+    for job in checked.usable:
         model = model_of(settings.judged[0])
         try:
             shape = load_scan(job.path, model, job.scan_id).grid.shape

@@ -54,11 +54,11 @@ def run_explain(plan: Plan, state: Path | None) -> int:
     from agg2exp_core.pipeline.plan import claim_store
 
     show_errors(plan)
-    if not plan.jobs:
+    if not plan.jobs and not plan.kept:
         return NOTHING
     claim_store(plan)
     with served(state):
         from agg2exp.flows.explain import explain as flow
 
-        summary = carry_out(flow, plan.jobs, plan.settings, plan.rejected)
+        summary = carry_out(flow, plan.jobs, plan.settings, plan.rejected, len(plan.kept))
     return print_summary(summary)

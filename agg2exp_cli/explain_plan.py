@@ -26,6 +26,7 @@ def print_plan(plan: Plan) -> int:
         If a scan does not fit in memory.
     """
     settings, errors = plan.settings, list(plan.errors)
+    console.print(f"{len(plan.jobs):,} new, {len(plan.kept):,} kept", soft_wrap=True)
     lines: list[tuple[str, Shape3, Estimate]] = []
     if plan.jobs:
         model = model_of(settings)
@@ -58,7 +59,7 @@ def print_plan(plan: Plan) -> int:
         console.print(_table(settings.result_label, lines))
     for refused in errors:
         print(f"error: {refused}", file=sys.stderr)
-    if not lines:
+    if not lines and not plan.kept:
         return NOTHING
     return SOME_FAILED if errors else DONE
 

@@ -28,7 +28,10 @@ def show_errors(plan: Plan) -> None:
 
 def print_summary(summary: Any, unit: str = "attributions") -> int:
     """Print how each scan fared and what the run says; return the exit code."""
-    table = Table(title=f"{summary.label}: {summary.n_done} of {len(summary.outcomes)} scans")
+    table = Table(
+        title=f"{summary.label}: {summary.n_done} of {len(summary.outcomes)} scans",
+        caption=f"{summary.counts}: complete before, their files unchanged" if summary.n_kept else None,
+    )
     for heading in ("scan", "status", "classes", "computed", "kept", "seconds", "reason"):
         table.add_column(heading, justify="left" if heading in ("scan", "status", "reason") else "right")
     for outcome in summary.outcomes:
@@ -41,7 +44,7 @@ def print_summary(summary: Any, unit: str = "attributions") -> int:
             f"{outcome.seconds:.1f}",
             outcome.reason,
         )
-    console.print(table)
+    console.print(table if summary.outcomes else summary.counts)
     n_computed = sum(outcome.n_computed for outcome in summary.outcomes)
     n_kept = sum(outcome.n_kept for outcome in summary.outcomes)
     cohort = f"{summary.n_cohort} scans in {summary.store}/importance.zarr, group {summary.label}"

@@ -22,6 +22,7 @@ from agg2exp_core.export.pacs import ReturnSettings
 from agg2exp_core.pipeline.benchmark import register_all
 from agg2exp_core.pipeline.benchmark_settings import BenchmarkSettings
 from agg2exp_core.pipeline.cache import store_of
+from agg2exp_core.pipeline.known import mark_complete, stamp_or_none
 from agg2exp_core.pipeline.outcomes import (
     Alert,
     RunSummary,
@@ -60,7 +61,8 @@ def explain_batch(
 ) -> State[None]:
     """Explain files and folders of scans on all workers of the pool, then the matrices of the cohort.
 
-    What is in the store already is kept, so that a schedule over a growing folder explains what is new.
+    Scans that the store holds all of, from files that have not changed since, are left alone: no run is
+    sent for them, so that a schedule over a growing folder costs what is new.
     While workers would be idle, since there are fewer scans than workers, a scan goes to several of them by
     groups of its classes.
 
@@ -86,18 +88,22 @@ def explain_batch(
         n_workers = n_online(client, PARTS_POOL)
     if len(parts) < n_workers:
         parts = by_class(checked.jobs, settings, n_workers)
+    stamps = {job.scan_id: (job, stamp_or_none(job.path)) for job in checked.jobs}
     outcomes += merged(fan_out(PART, parts, queue))
     _record(store, outcomes, "explain")
     if len(parts) > len(checked.jobs):
         for outcome in outcomes:
             if outcome.status == "done":  # each of its parts has written the rows that it saw
                 reduce_scan(settings.store, outcome.scan_id, settings.result_label)
+                job, stamp = stamps[outcome.scan_id]
+                mark_complete(job, settings, stamp)
     n_cohort = reduce_cohort(settings.store, settings.result_label)
-    summary = RunSummary(settings.store, settings.result_label, outcomes, n_cohort)
+    summary = RunSummary(settings.store, settings.result_label, outcomes, n_cohort, len(checked.kept))
     publish(summary)
     if results is not None:  # what a PACS does not take today it is offered tomorrow
         return_results(settings.store, settings.result_label, results, return_state=True)
-    return _ended(summary, "explained")
+    told = f"; {summary.n_done:,} of {len(outcomes):,} scans explained" if outcomes else ""
+    return _ended(summary, summary.counts + told)
 
 
 @flow(name=BENCHMARK_PART, flow_run_name="benchmark, part")
@@ -130,11 +136,12 @@ def benchmark_batch(
     store = store_of(settings.store)
     register_all(store, settings)
     outcomes = record_rejected(store, checked.rejected, alert)
-    parts = by_scan(checked.jobs, scans_per_run, settings.model_dump(mode="json"))
+    parts = by_scan(checked.usable, scans_per_run, settings.model_dump(mode="json"))
     outcomes += fan_out(BENCHMARK_PART, parts, queue)
     _record(store, outcomes, "benchmark")
     tabulate(settings.store)
-    return _ended(RunSummary(settings.store, "benchmark", outcomes, n_cohort=0), "benchmarked")
+    summary = RunSummary(settings.store, "benchmark", outcomes, n_cohort=0)
+    return _ended(summary, f"{summary.n_done} of {len(outcomes)} scans benchmarked")
 
 
 def _record(store: Store, outcomes: Sequence[ScanOutcome], stage: str) -> None:
@@ -144,6 +151,5 @@ def _record(store: Store, outcomes: Sequence[ScanOutcome], stage: str) -> None:
             record_failure(store, Alert(outcome.scan_id, stage, outcome.reason), alert)
 
 
-def _ended(summary: RunSummary, done: str) -> State[None]:
-    message = f"{summary.n_done} of {len(summary.outcomes)} scans {done}"
+def _ended(summary: RunSummary, message: str) -> State[None]:
     return Completed(message=message) if summary.n_done or not summary.outcomes else Failed(message=message)

@@ -53,7 +53,10 @@ def explain_each(scans: list[ScanJob], settings: ExplainSettings) -> list[ScanOu
 
 @flow(name="explain", flow_run_name="explain {settings.method}", validate_parameters=False)
 def explain(
-    scans: list[ScanJob], settings: ExplainSettings, rejected: list[Rejected] | None = None
+    scans: list[ScanJob],
+    settings: ExplainSettings,
+    rejected: list[Rejected] | None = None,
+    n_kept: int = 0,
 ) -> RunSummary:
     """Explain scans; one that fails is recorded with its reason, and the others go on.
 
@@ -65,6 +68,8 @@ def explain(
         How they are explained.
     rejected : list of Rejected, optional
         Scans that were found unusable before: they are recorded with the others.
+    n_kept : int
+        Scans that were found complete before, for the summary.
 
     Returns
     -------
@@ -74,6 +79,6 @@ def explain(
     store, label = store_of(settings.store), settings.result_label
     register(store, model_of(settings), settings)
     outcomes = [*record_rejected(store, rejected or [], alert), *explain_each(scans, settings)]
-    summary = RunSummary(settings.store, label, outcomes, reduce_cohort(settings.store, label))
+    summary = RunSummary(settings.store, label, outcomes, reduce_cohort(settings.store, label), n_kept)
     publish(summary)
     return summary

@@ -31,7 +31,8 @@ def publish(summary: RunSummary) -> list[str]:
 def _show_outcomes(summary: RunSummary) -> None:
     create_table_artifact(
         key=artifact_key("scans", summary.label),
-        description=f"{summary.label}: {summary.n_done} of {len(summary.outcomes)} scans explained",
+        description=f"{summary.label}: {summary.counts}; "
+        f"{summary.n_done} of {len(summary.outcomes)} scans explained",
         table=[
             {
                 "scan": outcome.scan_id,

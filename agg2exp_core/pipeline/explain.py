@@ -18,11 +18,13 @@ import numpy as np
 from agg2exp_core.attribution import Execution, attribute_planes, choose_classes
 from agg2exp_core.errors import ScanError, StoreError
 from agg2exp_core.pipeline.cache import model_of, store_of
+from agg2exp_core.pipeline.known import is_unchanged, mark_complete, stamp_or_none
 from agg2exp_core.pipeline.outcomes import (
     Rejected,
     RunSummary,
     ScanJob,
     ScanOutcome,
+    UnusableScanError,
     record_rejected,
     run_each,
     without_path,
@@ -33,8 +35,9 @@ from agg2exp_core.pipeline.settings import ExplainSettings
 from agg2exp_core.pipeline.sinks import Sink, SumSink, VoxelSink
 from agg2exp_core.prediction import predict
 from agg2exp_core.store import ScanStore, WriteQueue, identity
-from agg2exp_core.types import Mask
-from agg2exp_core.volumes import load_scan
+from agg2exp_core.store.marks import forget
+from agg2exp_core.types import Mask, Volume
+from agg2exp_core.volumes import prepared, read_volume
 
 Progress = Callable[[int, int], None]
 """Told the window batches done and their total."""
@@ -52,6 +55,8 @@ class Segmented(TypedDict):
 def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
     """Segment a scan, and lay image and prediction into the store, unless it holds them already.
 
+    A scan whose files have not changed since they were read is not read again.
+
     Raises
     ------
     ScanError
@@ -60,29 +65,51 @@ def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
         If the store holds another scan of this id.
     """
     model = model_of(settings)
-    with without_path(scan.scan_id):
-        loaded = load_scan(scan.path, model, scan.scan_id)
     scan_store = store_of(settings.store).scan(scan.scan_id)
-    if scan_store.content_hash() not in (None, loaded.content_hash):
+    content_hash, volume = _content(scan, settings)
+    name = identity(scan=content_hash, model=model.fingerprint)
+    prediction = scan_store.prediction() if scan_store.prediction_identity() == name else None
+    kept = prediction is not None
+    if prediction is None:
+        volume = _read(scan) if volume is None else volume
+        with without_path(scan.scan_id):
+            loaded = prepared(volume, model, scan.scan_id)
+        scan_store.write_image(loaded)
+        prediction = predict(model, loaded, window_batch=settings.window_batch)
+        scan_store.write_prediction(prediction, name)
+    return Segmented(
+        scan_id=scan.scan_id,
+        content_hash=content_hash,
+        present=list(prediction.present),
+        kept=kept,
+    )
+
+
+def _content(scan: ScanJob, settings: ExplainSettings) -> tuple[str, Volume | None]:
+    """Return the content hash of a scan, and the scan where it had to be read for that."""
+    store = store_of(settings.store)
+    held = store.scan(scan.scan_id).content_hash()
+    if held is None:
+        forget(store.root, scan.scan_id)  # marks of a scan that was removed
+    elif not settings.recheck and is_unchanged(settings.store, scan.scan_id, stamp_or_none(scan.path)):
+        return held, None
+    volume = _read(scan)
+    if held not in (None, volume.content_hash):
         raise StoreError(
             scan.scan_id,
             got="another scan than the one that the store holds under this id",
             allowed="one scan an id",
             remedy="choose another --scan-id, or another store",
         )
-    name = identity(scan=loaded.content_hash, model=model.fingerprint)
-    prediction = scan_store.prediction() if scan_store.prediction_identity() == name else None
-    kept = prediction is not None
-    if prediction is None:
-        scan_store.write_image(loaded)
-        prediction = predict(model, loaded, window_batch=settings.window_batch)
-        scan_store.write_prediction(prediction, name)
-    return Segmented(
-        scan_id=scan.scan_id,
-        content_hash=loaded.content_hash,
-        present=list(prediction.present),
-        kept=kept,
-    )
+    return volume.content_hash, volume
+
+
+def _read(scan: ScanJob) -> Volume:
+    try:
+        return read_volume(scan.path)
+    except ScanError as error:  # headers were looked at before
+        told = {"got": error.got, "allowed": error.allowed, "remedy": error.remedy}
+        raise UnusableScanError(scan.scan_id, **told) from None
 
 
 def unit_identity(settings: ExplainSettings, scan_id: str, content_hash: str, class_name: str) -> str:
@@ -207,7 +234,7 @@ def explain_scan(scan: ScanJob, settings: ExplainSettings, stages: ScanStages = 
     Agg2ExpError
         If the scan cannot be used, or the store not written; what was finished is kept.
     """
-    started = time.monotonic()
+    started, stamp = time.monotonic(), stamp_or_none(scan.path)  # before the file is read
     segmented = stages.segment(scan, settings)
     if settings.rois is not None:
         stages.add_regions(settings.store, scan.scan_id, settings.rois, settings.roi_names)
@@ -219,6 +246,7 @@ def explain_scan(scan: ScanJob, settings: ExplainSettings, stages: ScanStages = 
         for i in range(0, len(missing), size)
     )
     stages.reduce(settings.store, scan.scan_id, settings.result_label)
+    mark_complete(scan, settings, stamp)
     return ScanOutcome(
         scan_id=scan.scan_id,
         status="done",
@@ -230,7 +258,10 @@ def explain_scan(scan: ScanJob, settings: ExplainSettings, stages: ScanStages = 
 
 
 def explain_cohort(
-    scans: Sequence[ScanJob], settings: ExplainSettings, rejected: Sequence[Rejected] = ()
+    scans: Sequence[ScanJob],
+    settings: ExplainSettings,
+    rejected: Sequence[Rejected] = (),
+    n_kept: int = 0,
 ) -> RunSummary:
     """Explain scans into a store, then write the matrices of the cohort; one that fails is recorded.
 
@@ -242,6 +273,8 @@ def explain_cohort(
         How they are explained.
     rejected : sequence of Rejected
         Scans that were found unusable before: they are recorded with the others.
+    n_kept : int
+        Scans that were found complete before, for the summary.
 
     Returns
     -------
@@ -252,4 +285,4 @@ def explain_cohort(
     register(store, model_of(settings), settings)
     outcomes = record_rejected(store, rejected)
     outcomes += run_each(scans, store, "explain", lambda scan: explain_scan(scan, settings))
-    return RunSummary(settings.store, label, outcomes, reduce_cohort(settings.store, label))
+    return RunSummary(settings.store, label, outcomes, reduce_cohort(settings.store, label), n_kept)

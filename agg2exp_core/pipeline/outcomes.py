@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from agg2exp_core.errors import Agg2ExpError
+from agg2exp_core.errors import Agg2ExpError, ScanError
 from agg2exp_core.store import Failure, Store
 from agg2exp_core.store.locks import writing
 
 _MOST_LETTERS = 300
 """Of a foreign error's text."""
+
+
+class UnusableScanError(ScanError):
+    """A scan that cannot be used as it is, which only its voxels tell: it is set aside."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,23 @@ class RunSummary:
     label : str
         Their name there.
     outcomes : list of ScanOutcome
-        One a scan, in the order they were given.
+        One for each scan that was worked on, in the order they were given.
     n_cohort : int
         Scans of the store in the matrices of this label.
+    n_kept : int
+        Scans that were complete before, and were left alone.
     """
 
     store: str
     label: str
     outcomes: list[ScanOutcome]
     n_cohort: int
+    n_kept: int = 0
+
+    @property
+    def counts(self) -> str:
+        """How many scans were new and how many were left alone, for people."""
+        return f"{len(self.outcomes):,} new, {self.n_kept:,} kept"
 
     @property
     def n_done(self) -> int:
@@ -196,6 +208,8 @@ def run_each(
             with writing(store.root, scan.scan_id):
                 outcome = run(scan)
             store.clear_failure(scan.scan_id)
+        except UnusableScanError as error:
+            (outcome,) = record_rejected(store, [Rejected(scan.scan_id, error.reason)], listener)
         except Exception as error:  # whatever befalls one scan, the others go on
             reason = reason_of(error, scan.scan_id, scan.path)
             record_failure(store, Alert(scan.scan_id, stage, reason), listener)

@@ -11,11 +11,12 @@ from agg2exp_core.datasets import read_datalist
 from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.models import check_network, check_reference
 from agg2exp_core.pipeline.cache import model_of, store_of
+from agg2exp_core.pipeline.known import Known, answer_to
 from agg2exp_core.pipeline.outcomes import Rejected, ScanJob
 from agg2exp_core.pipeline.settings import ExplainSettings
 from agg2exp_core.store import Store, check_name
 from agg2exp_core.types import SegmentationModel
-from agg2exp_core.volumes import ScanRef, find_scans, read_volume
+from agg2exp_core.volumes import count_channels, find_scans
 from agg2exp_core.volumes.discovery import safe_name, stem
 
 
@@ -26,7 +27,9 @@ class Plan:
     Parameters
     ----------
     jobs : list of ScanJob
-        Scans that can be read.
+        Scans to work on: new, changed, or not complete; their headers can be read.
+    kept : list of ScanJob
+        Scans that the store holds all of, from files that have not changed since: nothing was opened.
     errors : list of ScanError
         Those that cannot, each with its reason.
     rejected : list of Rejected
@@ -36,9 +39,15 @@ class Plan:
     """
 
     jobs: list[ScanJob]
+    kept: list[ScanJob]
     errors: list[ScanError]
     rejected: list[Rejected]
     settings: ExplainSettings
+
+    @property
+    def usable(self) -> list[ScanJob]:
+        """All scans that are not refused, by scan id."""
+        return sorted([*self.kept, *self.jobs], key=lambda job: job.scan_id)
 
 
 def given_scans(scans: Sequence[str] | None, datalist: Path | None, split: str) -> list[str]:
@@ -59,7 +68,9 @@ def given_scans(scans: Sequence[str] | None, datalist: Path | None, split: str) 
 
 
 def plan_scans(scans: Sequence[str], scan_id: str | None, settings: ExplainSettings) -> Plan:
-    """Check scans, method, model and classes.
+    """Find scans, those to work on and those that are complete; check them, method, model and classes.
+
+    Of a scan that is complete the state of its files is looked at, of another its header; no voxel is read.
 
     Raises
     ------
@@ -69,21 +80,37 @@ def plan_scans(scans: Sequence[str], scan_id: str | None, settings: ExplainSetti
     check_name("label", settings.result_label)
     _check_regions(settings)
     check_reference(settings.model)
-    found, errors = find_scans(scans, scan_id)
+    known = Known.of(settings.store)
+    found, errors = find_scans(scans, scan_id, known.sources)
     taken = {scan.scan_id for scan in found}
     rejected = [Rejected(_free_name(error.where, taken), error.reason) for error in errors]
-    jobs: list[ScanJob] = []
-    for scan in found:
+    jobs, kept = _sorted_out([ScanJob(scan.scan_id, str(scan.path)) for scan in found], settings, known)
+    usable: list[ScanJob] = []
+    for job in jobs:
         try:
-            _check_channels(scan, settings)
-            jobs.append(ScanJob(scan.scan_id, str(scan.path)))
+            _check_channels(job, settings)
+            usable.append(job)
         except ScanError as error:
             errors.append(error)
-            rejected.append(Rejected(scan.scan_id, error.reason))
-    if jobs:
+            rejected.append(Rejected(job.scan_id, error.reason))
+    if usable:
         choose_classes(model_of(settings), settings.classes)
         check_network(model_of(settings))
-    return Plan(jobs, errors, rejected, settings)
+    return Plan(usable, kept, errors, rejected, settings)
+
+
+def _sorted_out(
+    found: list[ScanJob], settings: ExplainSettings, known: Known
+) -> tuple[list[ScanJob], list[ScanJob]]:
+    """Return the scans to look at, and those that are complete."""
+    if settings.recheck or settings.restore_voxels or not known.marks:
+        return found, []
+    answer = answer_to(settings)
+    is_kept = [known.holds(job, answer) for job in found]
+    return (
+        [job for job, kept in zip(found, is_kept, strict=True) if not kept],
+        [job for job, kept in zip(found, is_kept, strict=True) if kept],
+    )
 
 
 def register(store: Store, model: SegmentationModel, settings: ExplainSettings) -> None:
@@ -123,13 +150,15 @@ def claim_store(plan: Plan) -> None:
     register(store_of(settings.store), model_of(settings), settings)
 
 
-def _check_channels(scan: ScanRef, settings: ExplainSettings) -> None:
-    """Refuse a scan that has not the model's channels; a bundle's transforms may make them of others."""
-    values = read_volume(scan.path).values
-    n_channels, model = len(values) if values.ndim == 4 else 1, model_of(settings)
+def _check_channels(job: ScanJob, settings: ExplainSettings) -> None:
+    """Refuse a scan whose header shows no scan, or other channels than the model's.
+
+    A bundle's transforms may make channels of others.
+    """
+    n_channels, model = count_channels(job.path), model_of(settings)
     if n_channels != model.n_channels and model.preprocessing.describe().get("kind") != "monai":
         raise ScanError(
-            scan.path,
+            job.path,
             got=f"{n_channels} channel{'s' * (n_channels > 1)}",
             allowed=f"the model's {model.n_channels}: the fourth axis of a NIfTI file",
             remedy="put the channels of a scan into one file, or use another model",

@@ -24,6 +24,7 @@ from agg2exp_core.pipeline.outcomes import RunSummary, ScanOutcome, reason_of, w
 from agg2exp_core.pipeline.settings import ReduceSettings
 from agg2exp_core.store import ScanStore, Unit, identity
 from agg2exp_core.store.locks import removing, writing
+from agg2exp_core.store.marks import forget
 from agg2exp_core.volumes import load_rois
 
 ROWS_VERSION = 1
@@ -100,8 +101,11 @@ def add_regions(store: str, scan_id: str, rois: str, roi_names: str | None) -> l
     with without_path(scan_id):
         masks = load_rois(rois, scan_store.image().grid, scan_id, roi_names)
     with writing(opened.root, scan_id):
+        before = scan_store.roi_checksums()
         for name, mask in masks.items():
             scan_store.write_roi(name, mask, "extra")
+        if scan_store.roi_checksums() != before:
+            forget(opened.root, scan_id)  # rows and sums of every label depend on the regions
     return list(masks)
 
 
@@ -132,6 +136,7 @@ def drop_region(store: str, scan_id: str, name: str) -> bool:
                 info = {**sums.info, REGIONS: left}
                 scan_store.write_sums(label, target, values, identity=sums.identity, info=info)
         scan_store.drop_roi(name)
+        forget(opened.root, scan_id)
         for label in opened.labels():
             if scan_store.importance(label) is not None:
                 write_rows(scan_store, label)

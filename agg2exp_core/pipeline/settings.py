@@ -52,6 +52,8 @@ class ExplainSettings(Settings):
     """How attributions are kept; float16 takes half the space and misses by 2^-12 of a block's peak."""
     restore_voxels: bool = False
     """Compute again what retention dropped the voxels of."""
+    recheck: bool = False
+    """Read every scan again, also those whose files have not changed since they were explained."""
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse what goes against itself."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agg2exp_core.dicom import holds_dicom
 from agg2exp_core.errors import ScanError, UsageError
+from agg2exp_core.volumes.stamps import source_of
 
 EXTENSIONS = (".nii.gz", ".nii")
 LONGEST = 80
@@ -36,7 +37,7 @@ class ScanRef:
 
 
 def find_scans(
-    arguments: Sequence[str | Path], scan_id: str | None = None
+    arguments: Sequence[str | Path], scan_id: str | None = None, known: Mapping[str, str] | None = None
 ) -> tuple[list[ScanRef], list[ScanError]]:
     """Find the scans that the arguments name.
 
@@ -48,6 +49,8 @@ def find_scans(
         Hidden files are passed over.
     scan_id : str, optional
         Name of the scan where there is one only.
+    known : mapping of str to str, optional
+        Scan ids by the digest of their source (`source_of`), which they keep whatever lies beside them.
 
     Returns
     -------
@@ -71,9 +74,8 @@ def find_scans(
         except OSError as error:
             errors.append(_no_scan(Path(argument), f"a path that cannot be read ({error.strerror or error})"))
     if scan_id is None:
-        return [
-            ScanRef(name, path) for name, path in zip(_names(paths, arguments), paths, strict=True)
-        ], errors
+        names = _kept_names(paths, _names(paths, arguments), known or {})
+        return [ScanRef(name, path) for name, path in zip(names, paths, strict=True)], errors
     check_scan_id(scan_id)
     if len(paths) > 1:
         raise UsageError(
@@ -114,6 +116,27 @@ def _names(paths: Sequence[Path], arguments: Sequence[str | Path]) -> list[str]:
     if len(paths) == 1 and any(Path(argument) == paths[0].parent.parent for argument in arguments):
         return [safe_name(paths[0].parent.name)]
     return scan_ids(paths)
+
+
+def _kept_names(paths: Sequence[Path], names: Sequence[str], known: Mapping[str, str]) -> list[str]:
+    """Return the names, known ones in their place; a newcomer of such a name gets a longer one."""
+    kept = [known.get(source_of(path)) for path in paths] if known else []
+    taken = {name for name in kept if name is not None}
+    if len(taken) < sum(name is not None for name in kept):  # one scan, known from two places: both given now
+        first = {name: n for n, name in reversed(list(enumerate(kept)))}
+        kept = [name if first[name] == n else None for n, name in enumerate(kept)]
+    if not taken:
+        return list(names)
+    chosen = []
+    for path, name, held in zip(paths, names, kept, strict=True):
+        if held is None:
+            parts = _components(path)
+            longer = (safe_name("-".join(parts[-n:])) for n in range(1, len(parts) + 1))
+            free = (candidate for candidate in (name, *longer) if candidate not in taken)
+            held = next(free, safe_name(f"{name}-{source_of(path)}"))
+            taken.add(held)
+        chosen.append(held)
+    return chosen
 
 
 def safe_name(text: str) -> str:

@@ -71,14 +71,33 @@ def read_voxels(path: str | Path) -> tuple[NDArray[np.float32], Grid]:
     return _read(path, 1)
 
 
+def look_at_nifti(path: str | Path) -> Layout:
+    """Return what the header of a scan says; its voxels are not read.
+
+    Raises
+    ------
+    ScanError
+        As `read_nifti` does, of what a header and the size of the file show.
+    """
+    with _laid_out(path, MOST_CHANNELS) as (_, layout):
+        return layout
+
+
 def _read(path: str | Path, most_channels: int) -> tuple[NDArray[np.float32], Grid]:
+    with _laid_out(path, most_channels) as (stream, layout):
+        stream.seek(layout.offset)
+        return _stream_values(stream, layout, str(path)), layout.grid
+
+
+@contextmanager
+def _laid_out(path: str | Path, most_channels: int) -> Iterator[tuple[BinaryIO, Layout]]:
+    """Open a file whose header describes voxels that it can hold."""
     where = str(path)
     try:
         with _open(Path(path), where) as (stream, most_bytes):
             layout = parse_header(stream.read(HEADER_BYTES), where, most_channels)
             _check_size(layout, most_bytes, where)
-            stream.seek(layout.offset)
-            return _stream_values(stream, layout, where), layout.grid
+            yield stream, layout
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _damaged(where, f"a damaged gzip stream ({error})") from error
     except OSError as error:

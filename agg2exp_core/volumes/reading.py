@@ -25,7 +25,7 @@ from agg2exp_core.errors import ScanError
 from agg2exp_core.memory import require_memory
 from agg2exp_core.types import Scan, SegmentationModel, Volume
 from agg2exp_core.volumes.discovery import check_scan_id, scan_ids
-from agg2exp_core.volumes.nifti_reader import content_hash, read_nifti, refuse_constant
+from agg2exp_core.volumes.nifti_reader import content_hash, look_at_nifti, read_nifti, refuse_constant
 
 _MOST_NAMED = 3
 """Files or series that one message names."""
@@ -58,11 +58,15 @@ def load_scan(path: str | Path, model: SegmentationModel, scan_id: str | None = 
         If `scan_id` cannot name a scan.
     """
     name = scan_ids([Path(path)])[0] if scan_id is None else check_scan_id(scan_id)
-    volume = read_volume(path)
+    return prepared(read_volume(path), model, name)
+
+
+def prepared(volume: Volume, model: SegmentationModel, scan_id: str) -> Scan:
+    """Preprocess a volume for a model; parameters and errors are those of `load_scan`."""
     image, affine = model.preprocessing(volume)
     model.check_channels(image, volume.path)
     _check_image(image, volume.path)
-    return Scan(name, image, affine, volume.grid, volume.content_hash)
+    return Scan(scan_id, image, affine, volume.grid, volume.content_hash)
 
 
 def read_volume(path: str | Path) -> Volume:
@@ -88,6 +92,26 @@ def read_volume(path: str | Path) -> Volume:
     return read_series(path) if path.is_dir() else read_nifti(path)
 
 
+def count_channels(path: str | Path) -> int:
+    """Return the channels of a scan from its headers; no voxel is read.
+
+    Parameters
+    ----------
+    path : str or Path
+        As `read_volume` takes it.
+
+    Raises
+    ------
+    ScanError
+        As `read_volume` does, of what headers show.
+    """
+    path = Path(path)
+    if path.is_dir():
+        find_series(path, Rules())
+        return 1
+    return look_at_nifti(path).n_channels
+
+
 def read_series(folder: Path, rules: Rules | None = None) -> Volume:
     """Read the one usable series of a folder tree.
 
@@ -103,6 +127,11 @@ def read_series(folder: Path, rules: Rules | None = None) -> Volume:
     ScanError
         If no series or more than one is usable, or its slices cannot be read or span no grid.
     """
+    return volume_of(find_series(folder, rules or Rules()), str(folder))
+
+
+def find_series(folder: Path, rules: Rules) -> Stack:
+    """Find the one usable series of a folder tree by its headers; parameters and errors as `read_series`."""
     headers, strays = read_headers(files_in(folder) if holds_dicom(folder) else files_below(folder))
     for stray in strays:
         if not isinstance(stray.error, NotWantedError):
@@ -111,12 +140,12 @@ def read_series(folder: Path, rules: Rules | None = None) -> Volume:
     refusals: list[NotWantedError] = []
     for series in group(headers):
         try:
-            usable.append(stack(series, rules or Rules()))
+            usable.append(stack(series, rules))
         except NotWantedError as refusal:
             refusals.append(refusal)
     if len(usable) != 1:
         raise _not_one(folder, usable, refusals, strays)
-    return volume_of(usable[0], str(folder))
+    return usable[0]
 
 
 def volume_of(slices: Stack, where: str) -> Volume:

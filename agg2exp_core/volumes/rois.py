@@ -81,6 +81,15 @@ def load_rois(
     )
 
 
+def roi_files(path: str | Path, scan_id: str, names_file: str | Path | None = None) -> list[Path]:
+    """Return the files that `load_rois` would read, where they are there; parameters as there."""
+    path = Path(path)
+    names = Path(names_file) if names_file is not None else path / "labels.json"
+    label_maps = [path] if path.is_file() else [path / f"{scan_id}{extension}" for extension in EXTENSIONS]
+    masks = nifti_files(path / scan_id) if (path / scan_id).is_dir() else []
+    return [file for file in (*masks, *label_maps, names) if file.is_file()]
+
+
 def read_names(names_file: str | Path) -> dict[int, str]:
     """Read the names of a label map's values.
 

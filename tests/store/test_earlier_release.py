@@ -327,7 +327,12 @@ def test_nothing_is_explained_again(copy, label):
         ("done", "", 0, n_kept)
     ] * 2
     assert summary.n_cohort == len(SCANS)
-    assert keys_and_bytes(copy / "store") == before
+    after = keys_and_bytes(copy / "store")
+    marks = {key: after.pop(key) for key in list(after) if key.startswith("known/")}
+    assert after == before
+    assert len(marks) == len(SCANS)
+    again = plan_scans([str(copy / "scans")], None, settings)
+    assert ([job.scan_id for job in again.kept], again.jobs) == (list(SCANS), [])
 
 
 def test_no_score_is_made_again(copy):
