@@ -39,7 +39,7 @@ _CHECKSUM_BYTES = 4
 
 
 def shard_shape(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Return the sides of a shard ``[X, Y, Z]`` or ``[C, X, Y, Z]``: some chunks along X, whole other axes."""
+    """Return the sides of a shard ``[X, Y, Z]`` or ``[C, X, Y, Z]``: some chunks of X, all of others."""
     n_chunks = [-(-n // side) for n, side in zip(shape, chunks, strict=True)]
     whole = [n * side for n, side in zip(n_chunks, chunks, strict=True)]
     of_one = itemsize * int(np.prod(whole)) // n_chunks[-3]
