@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from pydantic import Field
 
 from agg2exp_core.errors import ModelError
 from agg2exp_core.settings import Flag, Positive, Real, Settings
+
+if TYPE_CHECKING:  # what imports types need not load it
+    import dask.array as da
 
 Shape3 = tuple[int, int, int]
 FloatVolume = NDArray[np.floating[Any]]
@@ -239,15 +242,16 @@ class Prediction:
     class_names : tuple of str
         Names in the order of the indices.
     own_logit, own_probability : ndarray of float32, shape [X, Y, Z]
-        Logit of each voxel's own class, and its probability by the softmax over all logits.
+        Logit of each voxel's own class, and its probability by the softmax over all logits; of a stored
+        prediction Dask arrays, which are read where they are used.
     entropy : mapping of str to float
         Mean entropy of that softmax over the voxels of each present class, in nats; empty if unknown.
     """
 
     labels: LabelVolume
     class_names: tuple[str, ...]
-    own_logit: FloatVolume
-    own_probability: FloatVolume
+    own_logit: FloatVolume | da.Array
+    own_probability: FloatVolume | da.Array
     entropy: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -264,7 +268,8 @@ class Prediction:
     @property
     def uncertainty(self) -> dict[str, float]:
         """One less the mean maximum softmax over the voxels of each present class."""
-        sums = np.bincount(self.labels.ravel(), self.own_probability.ravel(), minlength=len(self.class_names))
+        own = np.asarray(self.own_probability).ravel()
+        sums = np.bincount(self.labels.ravel(), own, minlength=len(self.class_names))
         return {
             name: 1 - float(total) / n
             for (name, n), total in zip(self.n_voxels.items(), sums, strict=True)

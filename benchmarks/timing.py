@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -77,17 +80,17 @@ def once(what: str, value: float, *, at_most: float | None = None, at_least: flo
     return Row(what, Spread((value,)), at_most, at_least)
 
 
-def alternate(works: Mapping[str, Callable[[], object]], n_repeats: int) -> dict[str, list[float]]:
+def alternate(works: Mapping[Name, Callable[[], object]], n_repeats: int) -> dict[Name, list[float]]:
     """Time works in turn, A B C A B C; return seconds by name.
 
     Parameters
     ----------
-    works : mapping of str to callable
+    works : mapping of name to callable
         What to time.
     n_repeats : int
         Timed turns.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in works}
+    seconds: dict[Name, list[float]] = {name: [] for name in works}
     for _ in range(n_repeats):
         for name, work in works.items():
             started = time.perf_counter()

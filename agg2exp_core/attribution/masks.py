@@ -185,7 +185,7 @@ class CleanMasks:
     @property
     def own_probability(self) -> torch.Tensor:
         """Softmax probability of each voxel's own class, 0 in the padding ``[*padded scan]``."""
-        return self.tiling.pad(torch.as_tensor(self.prediction.own_probability).to(self.like))
+        return self.tiling.pad(torch.as_tensor(np.asarray(self.prediction.own_probability)).to(self.like))
 
     @cached_property
     def n_voxels(self) -> torch.Tensor:

@@ -54,14 +54,19 @@ def sums_from_arrays(attributions: Mapping[str, da.Array], rois: RoiSet) -> tupl
 
 
 def _aligned(regions: Sequence[Any], values: Sequence[da.Array]) -> tuple[list[list[Any]], list[list[Any]]]:
-    """Cut all arrays alike; return the blocks of the regions by place, and those of each attribution."""
+    """Cut all arrays alike, as the attributions are cut, or the regions where there are none.
+
+    Returns the blocks of the regions by place, and those of each attribution.
+    """
     spatial = [da.asarray(region) for region in regions]  # type: ignore[no-untyped-call]
     channelled = [(v if v.ndim == 4 else v[None]).rechunk({0: -1}) for v in values]  # [C, X, Y, Z]
-    arguments: list[Any] = [item for array in spatial for item in (array, "xyz")]
-    arguments += [item for n, array in enumerate(channelled) for item in (array, (n, *"xyz"))]
-    _, arrays = da.core.unify_chunks(*arguments, warn=False)  # type: ignore[no-untyped-call]
-    blocks = [array.to_delayed().ravel().tolist() for array in arrays]
-    return [list(place) for place in zip(*blocks[: len(spatial)], strict=True)], blocks[len(spatial) :]
+    arguments: list[Any] = [item for n, array in enumerate(channelled) for item in (array, (n, *"xyz"))]
+    arguments = arguments or [item for array in spatial for item in (array, "xyz")]
+    chunks, arrays = da.core.unify_chunks(*arguments, warn=False)  # type: ignore[no-untyped-call]
+    of_regions = [array.rechunk(tuple(chunks[axis] for axis in "xyz")) for array in spatial]
+    region_blocks = [array.to_delayed().ravel().tolist() for array in of_regions]
+    value_blocks = [array.to_delayed().ravel().tolist() for array in arrays] if values else []
+    return [list(place) for place in zip(*region_blocks, strict=True)], value_blocks
 
 
 def _split_block(

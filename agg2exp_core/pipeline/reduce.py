@@ -65,27 +65,23 @@ def rows_identity(scan_store: ScanStore, label: str) -> str:
 
 
 def regions_of(scan_store: ScanStore) -> RoiSet:
-    """Return all regions of a stored scan.
+    """Return all regions of a stored scan, to be read in parts.
 
     Raises
     ------
     StoreError
         If the store holds no prediction of it.
     """
-    prediction = scan_store.prediction()
-    if prediction is None:
+    found = scan_store.label_map()
+    if found is None:
         raise StoreError(
             scan_store.scan_id,
             got="no prediction",
             allowed="a segmented scan",
             remedy="explain the scan first",
         )
-    return RoiSet(
-        labels=prediction.labels,
-        class_names=prediction.class_names,
-        merged=merged_for(prediction.class_names),
-        extra=scan_store.rois(),
-    )
+    labels, class_names = found
+    return RoiSet(labels, class_names, merged_for(class_names), extra=scan_store.rois())
 
 
 def add_regions(store: str, scan_id: str, rois: str, roi_names: str | None) -> list[str]:

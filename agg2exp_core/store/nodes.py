@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -19,9 +20,10 @@ from zarr.storage import WrapperStore
 
 from agg2exp_core.store.keys import METADATA
 from agg2exp_core.store.root import Root
+from agg2exp_core.store.shards import chunks_of
 
-READ_PLANES = 128
-"""Planes of a Dask task, about: what a chunk costs beyond its bytes is paid together."""
+READ_BYTES = 2**24
+"""Of a Dask task, about: what a chunk costs beyond its bytes is paid together."""
 UNIT_PLANES = 16
 """Planes of a chunk of an attribution: what is buffered for each class while its planes arrive, and
 what shares a scale."""
@@ -162,7 +164,7 @@ def _with_texts(dataset: xr.Dataset, convert: Callable[[NDArray[Any]], NDArray[A
 
 
 def _open(root: Root, path: str) -> zarr.Array[Any]:
-    """Return a finished array, for reading.
+    """Return a finished array for reading, as chunks.
 
     Raises
     ------
@@ -170,7 +172,8 @@ def _open(root: Root, path: str) -> zarr.Array[Any]:
         If there is none.
     """
     with root.guard(path):
-        return zarr.open_array(root.reader(path), mode="r", zarr_format=3)
+        array = zarr.open_array(root.reader(path), mode="r", zarr_format=3)
+    return array if array.shards is None else chunks_of(array)
 
 
 def read_array(root: Root, path: str) -> NDArray[Any]:
@@ -182,12 +185,12 @@ def read_array(root: Root, path: str) -> NDArray[Any]:
 
 
 def lazy_array(root: Root, path: str) -> da.Array:
-    """Return a finished array for Dask, one task per chunk, or per cube of thin chunks."""
+    """Return a finished array for Dask, one task for neighbouring chunks along X."""
     array = _open(root, path)
     name = f"{path}-{_own(array)['checksum']}"
     thickness = array.chunks[-3]
-    planes = thickness * max(READ_PLANES // thickness, 1)
-    chunks = (*array.chunks[:-3], planes, *array.chunks[-2:])
+    n_together = max(READ_BYTES // (math.prod(array.chunks) * array.dtype.itemsize), 1)
+    chunks = (*array.chunks[:-3], thickness * n_together, *array.chunks[-2:])
     lazy = da.from_array(array, chunks=chunks, name=name)  # type: ignore[no-untyped-call]
     if not (scales := _scales(array)):
         return cast(da.Array, lazy)

@@ -89,7 +89,7 @@ class ScanStore:
             self.root.delete(self._path("labels", PREDICTION, METADATA))
         nodes.put_group(self.root, self._path(PREDICTION))
         for name in ("own_logit", "own_probability"):
-            values = getattr(prediction, name).astype(np.float32, copy=False)
+            values = np.asarray(getattr(prediction, name), dtype=np.float32)
             path = self._path(PREDICTION, name)
             put_array(self.root, path, values, ome.SPACE_AXES, {"identity": identity})
         smallest = np.min_scalar_type(max(len(prediction.class_names) - 1, 0))
@@ -101,17 +101,28 @@ class ScanStore:
         self._write_label(PREDICTION, prediction.labels.astype(smallest, copy=False), attributes)
 
     def prediction(self) -> Prediction | None:
-        """Return the stored prediction, or None if there is none."""
+        """Return the stored prediction, or None if there is none; own logits and probabilities lazily."""
         attributes = self._attributes("labels", PREDICTION)
         if attributes is None:
             return None
         return Prediction(
             labels=self._read("labels", PREDICTION, "0"),
             class_names=tuple(attributes["class_names"]),
-            own_logit=self._read(PREDICTION, "own_logit"),
-            own_probability=self._read(PREDICTION, "own_probability"),
+            own_logit=nodes.lazy_array(self.root, self._path(PREDICTION, "own_logit")),
+            own_probability=nodes.lazy_array(self.root, self._path(PREDICTION, "own_probability")),
             entropy=attributes.get("doubt", {}).get("entropy", {}),
         )
+
+    def label_map(self) -> tuple[da.Array, tuple[str, ...]] | None:
+        """Return the predicted class of every voxel ``[X, Y, Z]``, lazily, with the classes' names.
+
+        None if there is no prediction.
+        """
+        attributes = self._attributes("labels", PREDICTION)
+        if attributes is None:
+            return None
+        labels = nodes.lazy_array(self.root, self._path("labels", PREDICTION, "0"))
+        return labels, tuple(attributes["class_names"])
 
     def doubt(self) -> dict[str, dict[str, float]]:
         """Return how unsure the model was of each class: `entropy` and `uncertainty` of the prediction.

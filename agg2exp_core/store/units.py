@@ -114,7 +114,7 @@ class UnitWriter:
             queue,
         )
         dims = IMAGE_AXES[-len(shape) :]
-        self._array = HiddenArray(root, path, shape, np.dtype(dtype), dims, UNIT_PLANES, self._known)
+        self._array = HiddenArray(root, path, shape, np.dtype(dtype), dims, self._known, streamed=True)
         self._scales: list[float] | None = [] if dtype == "float16" else None
         self._digests = [hashlib.sha256() for _ in range(shape[0] if len(shape) == 4 else 1)]
         self._n_taken = 0

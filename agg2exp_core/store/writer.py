@@ -15,27 +15,31 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from agg2exp_core.errors import StoreError
 from agg2exp_core.store.keys import METADATA, json_ready
-from agg2exp_core.store.nodes import ATTRIBUTES, MetadataLast, checksum
+from agg2exp_core.store.nodes import ATTRIBUTES, UNIT_PLANES, MetadataLast, checksum
 from agg2exp_core.store.root import Root
+from agg2exp_core.store.shards import ShardWriter, shard_shape
 
-CHUNK_SIDE = 192
-"""Longest side of a chunk in voxels; Y and Z are cut evenly, so that no chunk is mostly padding."""
+CHUNK_SIDE, THIN_SIDE = 192, 384
+"""Longest side of a chunk in voxels, and of one of `UNIT_PLANES` planes; Y and Z are cut evenly, so that no
+chunk is mostly padding."""
 
 
 def create_array(
     store: ZarrStore,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    most_planes: int,
     dims: tuple[str, ...],
     own: Mapping[str, Any],
+    *,
+    streamed: bool = False,
 ) -> zarr.Array[Any]:
-    """Create an array whose chunks hold at most so many planes, with attributes of its own.
+    """Create an array with attributes of its own; one whose planes will stream in, of thin chunks in shards.
 
     Dimensions beyond the last three get chunks of length 1.
     """
+    longest, most_planes = (THIN_SIDE, UNIT_PLANES) if streamed else (CHUNK_SIDE, CHUNK_SIDE)
     chunks = [1] * len(shape)
-    sides = [math.ceil(n / math.ceil(n / CHUNK_SIDE)) if n else 1 for n in shape[-3:]]
+    sides = [math.ceil(n / math.ceil(n / longest)) if n else 1 for n in shape[-3:]]
     if len(sides) == 3:
         sides[0] = min(most_planes, shape[-3])
     chunks[-len(sides) :] = sides
@@ -46,6 +50,7 @@ def create_array(
         shape=shape,
         dtype=dtype,
         chunks=tuple(chunks),
+        shards=shard_shape(shape, tuple(chunks), dtype.itemsize) if streamed else None,
         compressors=reals if dtype.kind == "f" else ZstdCodec(level=1),
         dimension_names=dims,
         attributes={ATTRIBUTES: dict(own)},
@@ -62,7 +67,7 @@ class HiddenArray:
     root : Root
         The store's root.
     path : str
-        Of the array, relative to the root. What is finished there goes, unless shape, type, chunks and what
+        Of the array, relative to the root. What is finished there goes, unless shape, type, layout and what
         is known of ours are the same: that is written over, as another writer may be at work on it. It is
         hidden meanwhile if its checksum is not known yet.
     shape : tuple of int
@@ -71,10 +76,10 @@ class HiddenArray:
         Of what is stored.
     dims : tuple of str
         Names of its dimensions.
-    most_planes : int
-        Planes of a chunk, at most.
     known : mapping
         What is known beforehand of what is kept under "agg2exp", JSON-ready.
+    streamed : bool
+        Whether its planes come `UNIT_PLANES` at a time, in order.
     """
 
     def __init__(
@@ -84,28 +89,32 @@ class HiddenArray:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         dims: tuple[str, ...],
-        most_planes: int,
         known: Mapping[str, Any],
+        *,
+        streamed: bool = False,
     ) -> None:
         self._root, self._path = root, path
         before = root.get_json(f"{path}/{METADATA}")
         with root.guard(path):
             self._store = MetadataLast(root.at(path))
-            self._array = create_array(self._store, shape, dtype, most_planes, dims, known)
+            self._array = create_array(self._store, shape, dtype, dims, known, streamed=streamed)
+        self._shards = ShardWriter(root.at(path), self._array) if streamed else None
         if before is None:
             return
         new = json.loads(self._store.held[METADATA].to_bytes())
-        alike = all(before.get(key) == new[key] for key in ("shape", "data_type", "chunk_grid"))
+        alike = all(before.get(key) == new[key] for key in ("shape", "data_type", "chunk_grid", "codecs"))
         if not alike or not known.items() <= before["attributes"].get(ATTRIBUTES, {}).items():
             root.delete_tree(path)
         elif "checksum" not in known:
             root.delete(f"{path}/{METADATA}")
 
     def write(self, values: NDArray[Any], start: int = 0) -> None:
-        """Write planes ``[..., n, Y, Z]`` from the plane `start`, whole chunks; or values of fewer axes."""
-        planes = slice(start, start + values.shape[-3]) if values.ndim > 2 else None
+        """Write planes ``[..., n, Y, Z]`` from the plane `start`, in order; or, not streamed, all values."""
         with self._root.guard(self._path):
-            self._array[... if planes is None else (..., planes, slice(None), slice(None))] = values
+            if self._shards is None:
+                self._array[...] = values
+            else:
+                self._shards.write(values, start)
 
     def publish(self) -> None:
         """Write the metadata, as all of what is ours was known beforehand."""
@@ -143,6 +152,6 @@ def put_array(
 ) -> None:
     """Write an array as a whole, with attributes and checksum under "agg2exp"."""
     own = {**json_ready(attributes), "checksum": checksum(values)}
-    array = HiddenArray(root, path, values.shape, values.dtype, dims, CHUNK_SIDE, own)
+    array = HiddenArray(root, path, values.shape, values.dtype, dims, own)
     array.write(values)
     array.publish()

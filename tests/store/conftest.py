@@ -18,6 +18,12 @@ def store(uri):
     return open_store(uri, create=True)
 
 
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Several shards for a few planes already."""
+    monkeypatch.setattr("agg2exp_core.store.shards._LEAST_BYTES", 1)
+
+
 CLASS_NAMES = ("background", "white matter", "grey_matter")
 SHAPE = (9, 8, 7)
 
