@@ -73,8 +73,12 @@ def print_findings(settings: AnalyseSettings, summary: dict[str, Any]) -> int:
         console.print(table)
     if summary["drift"] is not None:
         console.print("drift: an alarm" if summary["drift"] else "drift: none")
-    for name, reason in summary["skipped"].items():
-        console.print(f"no {name}: {reason}", soft_wrap=True)
+    for option, said in summary["told"].items():
+        for sentence in said:
+            console.print(f"{option}: {sentence}", soft_wrap=True)
+    for reason in dict.fromkeys(summary["skipped"].values()):
+        names = [name for name, why in summary["skipped"].items() if why == reason]
+        console.print(f"no {', '.join(names)}: {reason}", soft_wrap=True)
     console.print(f"findings: {settings.store}/{settings.folder}", soft_wrap=True)
     if settings.report is not None:
         console.print(f"open {Path(settings.report, 'index.html').absolute().as_uri()}", soft_wrap=True)

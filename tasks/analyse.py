@@ -45,11 +45,12 @@ def illustrate(settings: AnalyseSettings, summary: dict[str, Any]) -> dict[str, 
 def announce(settings: AnalyseSettings, summary: dict[str, Any]) -> int:
     """Show the findings in the UI, and raise events for what is new; return how many."""
     store, folder, label = store_of(settings.store), settings.folder, settings.label
-    shown = {name: value for name, value in summary.items() if name not in ("files", "skipped")}
+    shown = {name: value for name, value in summary.items() if name not in ("files", "skipped", "told")}
     create_table_artifact(
         key=artifact_key("analysis", label),
         description=f"{label}: analysis of {summary['n_scans']} scans",
         table=[{"what": name, "value": value} for name, value in shown.items()]
+        + [{"what": option, "value": "; ".join(said)} for option, said in summary["told"].items()]
         + [{"what": f"no {name}", "value": reason} for name, reason in summary["skipped"].items()],
     )
     n_events = 0

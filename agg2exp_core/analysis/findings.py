@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +17,8 @@ from agg2exp_core.analysis.cohort import Cohort, check_alike, cohort_of
 from agg2exp_core.analysis.cohort_comparison import compare_entries, energy_distance
 from agg2exp_core.analysis.context import context, normal_range
 from agg2exp_core.analysis.drift import Watch, look_again
-from agg2exp_core.analysis.groups import compare_groups
+from agg2exp_core.analysis.groups import comparable, compare_groups
+from agg2exp_core.analysis.joining import named
 from agg2exp_core.analysis.outliers import OutlierSettings, find_outliers, find_uncertain, score_left_out
 from agg2exp_core.analysis.reasons import reasons, training_candidates
 from agg2exp_core.analysis.report_terms import compare_terms
@@ -58,6 +59,8 @@ class Evidence:
         Scans of the analysis before.
     watch : Watch, optional
         Looks for drift so far.
+    told : mapping of str to sequence of str
+        What of a file was used and what not, by the option that named it.
     """
 
     local: xr.Dataset
@@ -71,6 +74,7 @@ class Evidence:
     reports: Mapping[str, str] | None = None
     known: frozenset[str] = frozenset()
     watch: Watch | None = None
+    told: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class AnalysisSettings(OutlierSettings):
@@ -97,12 +101,15 @@ class Findings:
     tables : dict of str to DataFrame
     documents : dict of str to JSON-ready value
     skipped : dict of str to str
-        Analyses that need more scans or classes than there are, and how many.
+        Analyses that were left out, and why: an option was not given, or there is too little.
+    told : dict of str to list of str
+        What of the evidence was used and what not, by the option that named it.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     documents: dict[str, Any] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    told: dict[str, list[str]] = field(default_factory=dict)
 
     def attempt(self, name: str, analysis: Callable[[], T]) -> T | None:
         """Return what an analysis says, or None where there is too little, with the reason kept."""
@@ -122,14 +129,26 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
         If the matrices are no compositions, the reference has other classes, or a table has no scan of
         the store.
     """
-    found, seed = Findings(), settings.seed
+    found, seed = Findings(told={option: [*said] for option, said in evidence.told.items()}), settings.seed
+    found.skipped |= _not_given(evidence)
     cohort = cohort_of(evidence.local, "the store")
     reference, pairs = _beside(cohort, evidence)
     normal = cohort if reference is None else reference
     found.tables["context"] = _contexts(cohort, reference)
     found.tables["normal"] = normal_range(normal)
+    found.told |= _without_attribution(evidence.local)
     outliers = found.attempt("outliers", lambda: _score(cohort, reference, settings))
-    if outliers is not None:
+    if outliers is None:
+        told = {
+            "unsure": None,
+            "groups": evidence.metadata,
+            "words": evidence.reports,
+            "agreement": evidence.dice,
+        }
+        found.skipped |= {
+            name: "needs scores (see outliers)" for name, given in told.items() if given is not None
+        }
+    else:
         outliers = outliers.merge(_uncertain(cohort, reference, evidence, settings.rate))
         _tell_outliers(found, outliers, reasons(cohort, normal), evidence.known)
         _tell_patients(found, outliers, evidence, seed)
@@ -138,6 +157,8 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
     other = reference if pairs is None else pairs
     if other is not None:
         found.attempt("comparison", lambda: _compare(found, cohort, other, pairs is not None, seed))
+    if reference is None and evidence.reference is not None:
+        found.skipped |= _no_other_scans(paired=pairs is not None)
     if reference is not None:
         rate = settings.false_alarm_rate
         watch = found.attempt(
@@ -156,8 +177,47 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
         "n_new": len(set(cohort.scans) - evidence.known),
         "drift": _alarm(found.documents.get("drift"), evidence.watch),
         "skipped": found.skipped,
+        "told": found.told,
     }
     return found
+
+
+def _not_given(evidence: Evidence) -> dict[str, str]:
+    """Return the analyses that lack their input."""
+    needs = {
+        "--reference": (evidence.reference, ("comparison", "drift")),
+        "--dice": (evidence.dice, ("quality", "agreement", "detection")),
+        "--metadata": (evidence.metadata, ("groups",)),
+        "--reports": (evidence.reports, ("words",)),
+    }
+    left_out = {
+        name: f"without {option}"
+        for option, (given, names) in needs.items()
+        if given is None
+        for name in names
+    }
+    if "entropy" not in evidence.signs:
+        left_out["unsure"] = "the store holds no entropy of its predictions"
+    return left_out
+
+
+def _no_other_scans(*, paired: bool) -> dict[str, str]:
+    if paired:
+        return {"drift": "the reference holds the same scans by another model: they are compared in pairs"}
+    reason = "all scans of the reference are scans of the store: these are compared with each other"
+    return dict.fromkeys(("comparison", "drift"), reason)
+
+
+def _without_attribution(local: xr.Dataset) -> dict[str, list[str]]:
+    """Return in words which classes were found and explained, by an attribution of zeros alone."""
+    if "norm" not in local:
+        return {}
+    empty = local["norm"].transpose("scan", "target").values == 0
+    rows = [f"{local['scan'].values[n]}: {local['target'].values[a]}" for n, a in np.argwhere(empty)]
+    said = (
+        f"{len(rows)} rows are empty, since the attribution of the class is zero everywhere ({named(rows)})"
+    )
+    return {"matrices": [said]} if rows else {}
 
 
 def _beside(cohort: Cohort, evidence: Evidence) -> tuple[Cohort | None, Cohort | None]:
@@ -225,6 +285,7 @@ def _tell_outliers(found: Findings, outliers: xr.Dataset, why: pd.DataFrame, kno
 def _tell_patients(found: Findings, outliers: xr.Dataset, evidence: Evidence, seed: int) -> None:
     flagged = dict(zip(outliers["scan"].values.tolist(), outliers["flagged"].values.tolist(), strict=True))
     if evidence.metadata is not None:
+        found.told.setdefault("--metadata", []).extend(comparable(evidence.metadata, set(flagged))[1])
         found.tables["groups"] = compare_groups(flagged, evidence.metadata, seed=seed)
     if evidence.reports is not None:
         found.tables["words"] = compare_terms(flagged, evidence.reports)

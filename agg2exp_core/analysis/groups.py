@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 from scipy.stats import PermutationMethod, chi2_contingency, fisher_exact, mannwhitneyu, ttest_ind
 
 from agg2exp_core.analysis.statistics import N_PERMUTATIONS, adjusted, no_common_scan
+from agg2exp_core.user_tables import dates_of, numbers_of
 
+_EPOCH = pd.Timestamp("1970-01-01")
 LEAST_PER_GROUP = 2
 MOST_CATEGORIES = 10
 """Of a column that is compared: one with more holds names or texts."""
@@ -39,8 +41,8 @@ def compare_groups(flagged: Mapping[str, bool], metadata: pd.DataFrame, *, seed:
     flagged : mapping of str to bool
         By scan id.
     metadata : DataFrame
-        Indexed by scan id; a column of numbers with at most two different ones is one of categories, and one
-        of more than `MOST_CATEGORIES` words (a name, a text) is left out. Missing values do not count.
+        Indexed by scan id: texts, or numbers. A column of numbers with at most two different ones is one of
+        categories. Missing values do not count.
     seed : int
         Of the permutations.
 
@@ -55,15 +57,15 @@ def compare_groups(flagged: Mapping[str, bool], metadata: pd.DataFrame, *, seed:
     ------
     UsageError
         If no scan has metadata.
+
+    See Also
+    --------
+    comparable : What is left out, and why.
     """
-    known = metadata.loc[sorted(set(metadata.index) & set(flagged))]
-    if known.empty:
-        raise no_common_scan("--metadata", "a row per scan, with its id in the first column")
+    known, _ = comparable(metadata, set(flagged))
     marks = pd.Series(flagged).loc[known.index].astype(bool)
     rows: list[dict[str, object]] = []
     for name, values in known.items():
-        if not _numeric(values) and values.nunique() > MOST_CATEGORIES:
-            continue
         given = values.notna()
         inside, outside = values[given & marks], values[given & ~marks]
         shared = {"column": str(name), "n_flagged": len(inside), "n_other": len(outside)}
@@ -76,15 +78,56 @@ def compare_groups(flagged: Mapping[str, bool], metadata: pd.DataFrame, *, seed:
     return frame
 
 
+def comparable(metadata: pd.DataFrame, scans: set[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows of some scans with the columns that can be compared, and what is told of the others.
+
+    A column of texts becomes one of numbers or of dates if it holds nothing else; words stay as they are
+    written, None and NA too. One of more than `MOST_CATEGORIES` words may name people: it is left out, and
+    its words are told nowhere.
+
+    Raises
+    ------
+    UsageError
+        If none of the scans has metadata.
+    """
+    known = metadata.loc[sorted(set(metadata.index) & scans)]
+    if known.empty:
+        raise no_common_scan("--metadata", "a row per scan, with its id in the first column")
+    kept, told = {}, []
+    for name, cells in known.items():
+        values = cells
+        if not pd.api.types.is_numeric_dtype(cells):
+            read = (reader(cells) for reader in (numbers_of, dates_of))
+            values = next((found for found in read if found is not None and found.nunique() > 2), cells)
+        n, n_known = values.nunique(), int(values.notna().sum())
+        if n < 2:
+            told.append(f"column {name} left out: {'the same in all scans' if n else 'empty'}")
+        elif not _numeric(values) and n > MOST_CATEGORIES:
+            told.append(f"column {name} left out: {n} different words, which may name people")
+        else:
+            kept[name] = values
+            if n_known < len(known):
+                told.append(f"column {name}: {len(known) - n_known} of {len(known)} scans without a value")
+    return pd.DataFrame(kept, index=known.index), told
+
+
 def _numeric(values: pd.Series) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(values)) and values.nunique() > 2
+    is_ordered = pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values)
+    return bool(is_ordered) and values.nunique() > 2
 
 
 def _of_numbers(inside: pd.Series, outside: pd.Series, seed: int) -> list[dict[str, object]]:
-    x, y = inside.to_numpy(np.float64), outside.to_numpy(np.float64)
+    is_date = pd.api.types.is_datetime64_any_dtype(inside)
+    x, y = ((_days(part) if is_date else part).to_numpy(np.float64) for part in (inside, outside))
+    show = _date if is_date else "{:.3g}".format
     tests: list[dict[str, object]] = [
-        {"test": "Mann-Whitney U", "flagged": _spread(x), "other": _spread(y), "effect": "rank-biserial"},
-        {"test": "Welch t", "flagged": _mean(x), "other": _mean(y), "effect": "Hedges g"},
+        {
+            "test": "Mann-Whitney U",
+            "flagged": _spread(x, show),
+            "other": _spread(y, show),
+            "effect": "rank-biserial",
+        },
+        {"test": "Welch t", "flagged": _mean(x, show), "other": _mean(y, show), "effect": "Hedges g"},
     ]
     if min(len(x), len(y)) < LEAST_PER_GROUP or np.ptp(np.r_[x, y]) == 0:
         return tests
@@ -117,15 +160,25 @@ def _of_categories(inside: pd.Series, outside: pd.Series, seed: int) -> list[dic
     return [row]
 
 
-def _spread(x: np.ndarray) -> str:
+def _days(dates: pd.Series) -> pd.Series:
+    return (dates - _EPOCH) / pd.Timedelta(days=1)
+
+
+def _date(days: float) -> str:
+    return f"{_EPOCH + pd.Timedelta(days=round(days)):%Y-%m-%d}"
+
+
+def _spread(x: np.ndarray, show: Callable[[float], str]) -> str:
     if not len(x):
         return "none"
-    q25, median, q75 = np.quantile(x, [0.25, 0.5, 0.75])
-    return f"median {median:.3g} ({q25:.3g} to {q75:.3g})"
+    q25, median, q75 = map(show, np.quantile(x, [0.25, 0.5, 0.75]))
+    return f"median {median} ({q25} to {q75})"
 
 
-def _mean(x: np.ndarray) -> str:
-    return f"mean {x.mean():.3g}, SD {x.std(ddof=1):.3g}" if len(x) > 1 else "too few"
+def _mean(x: np.ndarray, show: Callable[[float], str]) -> str:
+    if len(x) < LEAST_PER_GROUP:
+        return "too few"
+    return f"mean {show(x.mean())}, SD {x.std(ddof=1):.3g}{' days' if show is _date else ''}"
 
 
 def _counts(values: pd.Series) -> str:

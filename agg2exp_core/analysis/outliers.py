@@ -18,6 +18,8 @@ from agg2exp_core.settings import Count, Flag, Real, Settings
 
 N_FOLDS = 20
 """Parts that are left out of the reference in turn; with fewer scans one scan each."""
+_ROUNDING = 1e-9
+"""Of 1 / rate: 1 / 0.05 is 20."""
 LEAST_REFERENCE = 8
 """Reference scans that must have a class for it to be scored."""
 
@@ -73,8 +75,8 @@ def find_outliers(new: Cohort, reference: Cohort, settings: OutlierSettings) -> 
         If the reference is too small for the rate, or of other classes.
     """
     check_alike(new, reference)
-    _check_size(reference, settings.rate)
     n = len(reference.scans)
+    _check_size("reference cohort", n, int(np.ceil(1 / settings.rate - _ROUNDING)) - 1, settings.rate)
     # from 1: the new scan counts as one of those that it is compared with
     at_least, counted = np.ones(_with_all(new.shares)), np.ones(_with_all(new.shares))
     for left_out, rest in _folds(n, settings.seed):
@@ -111,7 +113,7 @@ def score_left_out(cohort: Cohort, settings: OutlierSettings) -> xr.Dataset:
         If there are too few scans for the rate.
     """
     n = len(cohort.scans)
-    _check_size(cohort, settings.rate)
+    _check_size("store", n, int(np.ceil(1 / settings.rate - _ROUNDING)), settings.rate)
     scores = np.full(_with_all(cohort.shares), np.nan)
     for one in range(n):
         rest = np.delete(np.arange(n), one)
@@ -180,14 +182,15 @@ def _folds(n: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.in
         yield part, np.setdiff1d(order, part)
 
 
-def _check_size(reference: Cohort, rate: float) -> None:
-    needed = max(LEAST_REFERENCE, int(np.ceil(1 / rate)) - 1)
-    if len(reference.scans) < needed:
+def _check_size(where: str, n: int, needed: int, rate: float) -> None:
+    """Refuse so few scans that no p-value can be as small as the rate."""
+    needed = max(LEAST_REFERENCE, needed)
+    if n < needed:
         raise TooFewError(
-            "reference cohort",
-            got=f"{len(reference.scans)} scans",
+            where,
+            got=f"{n} scans",
             allowed=f"at least {needed} to flag scans at the rate {rate:g}",
-            remedy="add reference scans, or raise --rate",
+            remedy="explain more scans, give a --reference, or raise --rate",
         )
 
 

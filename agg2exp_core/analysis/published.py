@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agg2exp_core.analysis.statistics import ratio
 from agg2exp_core.errors import UsageError
 from agg2exp_core.labels import BACKGROUND
+from agg2exp_core.user_tables import numbers_of, read_cells
 
 _IN = "_explanation_in_"
 
@@ -37,10 +38,7 @@ def read_published(path: Path) -> xr.Dataset:
     UsageError
         If it is no such table.
     """
-    try:
-        table = pd.read_csv(path, dtype={"patient": str})
-    except (OSError, ValueError) as error:
-        raise _no_table(path, " ".join(str(error).split())[:200]) from None
+    table = read_cells(path, "--import-csv")
     names = [
         column.split(_IN)[0]
         for column in table.columns
@@ -48,13 +46,13 @@ def read_published(path: Path) -> xr.Dataset:
     ]
     wanted = [f"{a}{_IN}{b}_{variable}" for variable in ("mass", "mean") for a in names for b in names]
     missing = [column for column in ["patient", *wanted] if column not in table]
-    if not names or missing or table.empty or not table["patient"].is_unique:
-        raise _no_table(path, f"no column {missing[0]}" if missing else "no classes, no rows, or a row twice")
-    n, L = len(table), len(names)
-    try:
-        values = table[wanted].to_numpy(np.float64).reshape(n, 2, L, L)
-    except ValueError as error:
-        raise _no_table(path, str(error)) from None
+    if not names or missing or table.empty:
+        raise _no_table(path, f"no column {missing[0]}" if missing else "no classes, or no rows")
+    scans, n, L = table["patient"], len(table), len(names)
+    if scans.isna().any() or not scans.is_unique:
+        nameless = "a row without patient" if scans.isna().any() else ""
+        raise _no_table(path, nameless or f"a row twice: {scans[scans.duplicated()].iloc[0]}")
+    values = _numbers(path, table, wanted).reshape(n, 2, L, L)
     mass, mean = values[:, 0], values[:, 1]
     volume = _volume_shares(mass, mean)  # [n_scans, n_rois]
     inner = np.where(np.array(names) == BACKGROUND, np.nan, mass)
@@ -69,7 +67,7 @@ def read_published(path: Path) -> xr.Dataset:
                 "volume_share": (("scan", "roi"), volume),
             },
             {
-                "scan": table["patient"].to_numpy(str),
+                "scan": scans.to_numpy(str),
                 "target": np.array(names, dtype=str),
                 "roi": np.array(names, dtype=str),
                 "roi_kind": ("roi", np.full(L, "class")),
@@ -77,9 +75,23 @@ def read_published(path: Path) -> xr.Dataset:
         )
     for score in ("dice", "iou"):
         columns = [f"{name}_{score}" for name in names]
-        if set(columns) <= set(table.columns):
-            local[score] = (scores, table[columns].to_numpy(np.float64))
+        if set(columns) & set(table.columns):
+            local[score] = (scores, _numbers(path, table.reindex(columns=columns), columns))
     return local
+
+
+def _numbers(path: Path, table: pd.DataFrame, columns: list[str]) -> NDArray[np.float64]:
+    """Return columns as numbers ``[n_rows, n_columns]``, NaN where a cell is empty."""
+    read = {name: numbers_of(table[name]) for name in columns}
+    for name, values in read.items():
+        if values is None:
+            raise _no_table(path, f"a cell that is no number in the column {name}{_first_word(table[name])}")
+    return np.array(list(read.values()), dtype=np.float64).T
+
+
+def _first_word(cells: pd.Series) -> str:
+    words = (cell for cell in cells.dropna() if numbers_of(pd.Series([cell])) is None)
+    return "".join(f": {word[:20]}" for word in list(words)[:1])
 
 
 def _volume_shares(mass: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -86,7 +86,7 @@ def reason_sentence(target: str, roi: str, share: float, median: float, q25: flo
     place = "in the class itself" if roi == target else f"in {readable(roi)}"
     return (
         f"{_percent(share)} of what explains {readable(target)} lies {place}; "
-        f"in the reference {_percent(median)} (middle half {_percent(q25)} to {_percent(q75)})"
+        f"usually {_percent(median)} (middle half {_percent(q25)} to {_percent(q75)})"
     )
 
 

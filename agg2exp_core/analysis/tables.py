@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from agg2exp_core.errors import UsageError, out_of_range
+from agg2exp_core.errors import out_of_range
+from agg2exp_core.user_tables import id_column, numbers_of, read_cells, read_text, wrong_table
 
 _BY_CLASS = {"class", "dice"}
 """Columns of a table with a row per scan and class."""
@@ -18,7 +19,7 @@ _SCAN_COLUMNS = ("scan", "scan_id", "patient", "image_id")
 
 
 def read_metadata(path: Path) -> pd.DataFrame:
-    """Return a table indexed by scan: the column scan, scan_id, patient or image_id, or the first.
+    """Return texts indexed by scan: the column scan, scan_id, patient or image_id, or the first.
 
     Raises
     ------
@@ -47,18 +48,28 @@ def read_dice(path: Path, class_names: Iterable[str]) -> xr.DataArray:
     known = [column for column in columns if column in frame]
     if not known:
         allowed = f"columns {names[0]} or {names[0]}_dice, and so on"
-        raise _wrong_table("--dice", f"{path} without a column of a class", allowed)
-    values = frame[known].apply(pd.to_numeric, errors="coerce")
-    bad = (values < 0) | (values > 1) | (values.isna() & frame[known].notna())
-    if bad.to_numpy().any():
-        cells = bad.stack()
-        scan, column = cells[cells].index[0]
-        raise out_of_range(f"--dice: {column} of {scan}", frame.loc[scan, column], "0 to 1, or nothing")
+        raise wrong_table("--dice", f"{path} without a column of a class", allowed)
+    values = {column: _dice(frame[column]) for column in known}
+    others = [column for column in frame if column not in known and column not in _SCAN_COLUMNS]
     return xr.DataArray(
-        values.to_numpy(np.float64),
-        {"scan": values.index.to_numpy(str), "target": [columns[column] for column in known]},
+        np.array(list(values.values())).T,
+        {"scan": frame.index.to_numpy(str), "target": [columns[column] for column in known]},
         ("scan", "target"),
+        attrs={"not_read": others},
     )
+
+
+def _dice(cells: pd.Series) -> pd.Series:
+    """Return a column as numbers; names its first cell that is no Dice."""
+    for scan, cell in cells.dropna().items():
+        number = numbers_of(pd.Series([cell]))
+        if number is None or not number.dropna().between(0, 1).all():
+            raise out_of_range(f"--dice: {cells.name} of {scan}", cell, "0 to 1, or nothing")
+    values = numbers_of(cells)
+    if values is None:
+        got = "numbers with a point and numbers with a comma"
+        raise out_of_range(f"--dice: {cells.name}", got, "0 to 1, or nothing")
+    return values
 
 
 def read_reports(path: Path) -> Mapping[str, str]:
@@ -70,13 +81,13 @@ def read_reports(path: Path) -> Mapping[str, str]:
         If it is no such object.
     """
     try:
-        reports = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise _unreadable("--reports", path, error) from None
+        reports = json.loads(read_text(path, "--reports"))
+    except ValueError as error:
+        raise wrong_table("--reports", f"{path}: {error}", "a JSON object") from None
     if not isinstance(reports, dict) or not all(isinstance(text, str) for text in reports.values()):
         allowed = 'a JSON object of scan ids and texts: {"s0001": "..."}'
-        raise _wrong_table("--reports", f"{path} with something else", allowed)
-    return reports
+        raise wrong_table("--reports", f"{path} with something else", allowed)
+    return {scan.strip(): text for scan, text in reports.items()}
 
 
 def _wide(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -85,35 +96,24 @@ def _wide(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     if twice.any():
         models = frame["model"].nunique() if "model" in frame else 1
         got = f"{path} with {models} models" if models > 1 else f"{path} with a scan and class twice"
-        raise _wrong_table("--dice", got, "one Dice for each scan and class, of one model")
+        raise wrong_table("--dice", got, "one Dice for each scan and class, of one model")
     return frame.set_index("class", append=True)["dice"].unstack()
 
 
 def _read_csv(path: Path, option: str) -> pd.DataFrame:
-    try:
-        with path.open() as file:
-            heading = file.readline()
-        separator = ";" if heading.count(";") > heading.count(",") else ","
-        columns = pd.read_csv(path, sep=separator, nrows=0).columns
-        column = next((name for name in _SCAN_COLUMNS if name in columns), columns[0])
-        frame = pd.read_csv(path, sep=separator, dtype={column: str})
-    except (OSError, ValueError) as error:
-        raise _unreadable(option, path, error) from None
+    """Return the texts of a table, indexed by scan; a row without an id is refused, and an id twice."""
+    frame = read_cells(path, option)
     if frame.empty or len(frame.columns) < 2:
         got = f"{path} with {len(frame)} rows and {len(frame.columns)} columns"
         allowed = "a CSV table, with commas or semicolons: ids of scans and at least one other column"
-        raise _wrong_table(option, got, allowed)
-    frame = frame.set_index(frame[column].astype(str)).drop(columns=column).rename_axis("scan")
+        raise wrong_table(option, got, allowed)
+    column = id_column(list(frame.columns), _SCAN_COLUMNS)
+    nameless = np.flatnonzero(frame[column].isna())
+    if len(nameless):
+        raise wrong_table(option, f"{path}: row {nameless[0] + 2} without {column}", "an id in each row")
+    frame = frame.set_index(column).rename_axis("scan")
     by_class = option == "--dice" and set(frame.columns) >= _BY_CLASS
     if not frame.index.is_unique and not by_class:
         twice = frame.index[frame.index.duplicated()][0]
-        raise _wrong_table(option, f"the scan {twice} more than once", "a row per scan")
+        raise wrong_table(option, f"the scan {twice} more than once", "a row per scan")
     return frame
-
-
-def _unreadable(option: str, path: Path, error: Exception) -> UsageError:
-    return _wrong_table(option, f"{path}: {' '.join(str(error).split())[:200]}", "a file that can be read")
-
-
-def _wrong_table(option: str, got: str, allowed: str) -> UsageError:
-    return UsageError(option, got=got, allowed=allowed, remedy="check the path, and correct the file")

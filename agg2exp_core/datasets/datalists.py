@@ -10,6 +10,7 @@ from typing import Any
 
 from agg2exp_core.errors import UsageError, unknown_name
 from agg2exp_core.files import whole_file
+from agg2exp_core.user_tables import read_text
 
 SPLITS = ("training", "validation", "test")
 """The splits that MONAI's own programs look for; a file may have others."""
@@ -39,8 +40,8 @@ def read_datalist(path: str | Path, split: str = "test") -> list[dict[str, Any]]
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(read_text(path, str(path)))
+    except ValueError as error:
         raise _wrong(path, f"nothing that can be read ({error})", "a datalist in JSON") from error
     content = content if isinstance(content, dict) else {}
     splits = [key for key, value in content.items() if isinstance(value, list)]

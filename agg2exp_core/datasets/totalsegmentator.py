@@ -5,7 +5,6 @@ The tree is ``meta.csv`` and, for each subject, ``s0000/ct.nii.gz`` and ``s0000/
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.labels import MERGED_CLASSES, THORAX_CLASSES
 from agg2exp_core.types import Grid, LabelVolume
+from agg2exp_core.user_tables import read_cells
 from agg2exp_core.volumes.nifti_reader import read_voxels
 
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
@@ -132,18 +132,19 @@ def absent_classes(labels: LabelVolume, class_names: Sequence[str] = THORAX_CLAS
 def _metadata(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
-        file.seek(0)
-        rows = list(csv.DictReader(file, delimiter=";" if ";" in first else ","))
-    if rows and "image_id" not in rows[0]:
+    cells = read_cells(path, str(path))
+    if "image_id" not in cells:
         raise UsageError(
             path,
-            got=f"the columns {', '.join(rows[0])}",
+            got=f"the columns {', '.join(map(str, cells))}",
             allowed="a column image_id, and split",
             remedy="use the data set's own meta.csv",
         )
-    return {row.pop("image_id"): {key: value for key, value in row.items() if value} for row in rows}
+    rows = cells.dropna(subset="image_id").set_index("image_id")
+    return {
+        str(scan_id): {str(key): str(cell) for key, cell in row.dropna().items()}
+        for scan_id, row in rows.iterrows()
+    }
 
 
 def _wrong(case: Case, got: str, allowed: str) -> ScanError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from agg2exp_core.analysis import (
     read_reports,
     unusual_volume,
 )
-from agg2exp_core.errors import StoreError, UsageError
+from agg2exp_core.analysis.joining import matched, named
+from agg2exp_core.errors import StoreError
 from agg2exp_core.pipeline.settings import AnalyseSettings
 from agg2exp_core.store import Store, open_store
 
@@ -73,26 +75,30 @@ def evidence_of(settings: AnalyseSettings) -> Evidence:
         known=known,
         watch=watch,
     )
-    _check(evidence)
-    return evidence
+    if reference is not None:
+        check_alike(cohort_of(local, "the store"), cohort_of(reference, "--reference"))
+    return replace(evidence, told=_told(evidence, settings.partial))
 
 
-def _check(evidence: Evidence) -> None:
-    if evidence.reference is not None:
-        check_alike(cohort_of(evidence.local, "the store"), cohort_of(evidence.reference, "--reference"))
-    scans = {str(scan) for scan in evidence.local["scan"].values}
-    for option, ids in (
-        ("--dice", None if evidence.dice is None else evidence.dice["scan"].values.tolist()),
-        ("--metadata", None if evidence.metadata is None else evidence.metadata.index.tolist()),
-        ("--reports", evidence.reports),
-    ):
-        if ids is not None and not scans & {str(name) for name in ids}:
-            raise UsageError(
-                option,
-                got="no scan of the store",
-                allowed=f"ids such as {min(scans)}",
-                remedy="compare the ids with those of `agg2exp export STORE --out table.csv`",
-            )
+def _told(evidence: Evidence, partial: bool) -> dict[str, list[str]]:
+    """Return what of the user's files belongs to the store; refuse files of other scans."""
+    scans = evidence.local["scan"].values.tolist()
+    dice, metadata, reports = evidence.dice, evidence.metadata, evidence.reports
+    files = {
+        "--dice": None if dice is None else dice["scan"].values.tolist(),
+        "--metadata": None if metadata is None else metadata.index.tolist(),
+        "--reports": reports,
+    }
+    told = {
+        option: [matched(option, ids, scans, partial=partial)]
+        for option, ids in files.items()
+        if ids is not None
+    }
+    if dice is not None:
+        told["--dice"] += [f"column {name} left out: of no class" for name in dice.attrs.get("not_read", [])]
+        lacking = set(evidence.local["target"].values.tolist()) - set(dice["target"].values.tolist())
+        told["--dice"] += [f"no Dice of {named(lacking)}"] if lacking else []
+    return told
 
 
 def _model(store: Store) -> str | None:

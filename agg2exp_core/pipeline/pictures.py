@@ -75,9 +75,26 @@ def draw(settings: AnalyseSettings, summary: dict[str, Any]) -> tuple[dict[str, 
         listed.append({"name": name, "caption": caption, "explanation": explanation, "files": list(files)})
     store.write_file(f"{folder}/figures.json", json.dumps(listed, indent=2).encode())
     drawn = [file for picture in listed for file in picture["files"]]
-    summary = summary | {"files": sorted({*summary["files"], "figures.json", *drawn})}
+    named = sorted({*summary["files"], "figures.json", *drawn})
+    left_out = _not_drawn(store, settings.label, {picture["name"] for picture in listed})
+    summary = summary | {"files": named, "skipped": summary["skipped"] | left_out}
     write_summary(store, folder, summary)
     return summary, graph
+
+
+def _not_drawn(store: Store, label: str, drawn: set[str]) -> dict[str, str]:
+    """Return why pictures of voxels are missing."""
+    has_voxels = any(store.scan(scan).units(label) for scan in store.scans())
+    few = (
+        f"fewer than {2 * N_EXTREMES} scans have a score, or none of them voxels"
+        if has_voxels
+        else "no scan has voxels"
+    )
+    return {
+        name: reason
+        for name, reason in {"atlas": "no scan has voxels", "extremes": few}.items()
+        if name not in drawn
+    }
 
 
 def _pictures(store: Store, settings: AnalyseSettings, summary: dict[str, Any]) -> Iterator[Picture]:

@@ -119,6 +119,8 @@ class AnalyseSettings(Settings):
     """CSV of Dice, a row per scan, a column per class."""
     reports: str | None = None
     """JSON of scan ids and de-identified texts."""
+    partial: bool = False
+    """Accept tables and reports of which fewer than half match the scans."""
     detector: str | None = None
     """Outlier detector, such as isolation_forest; by default log_ratio."""
     rate: float = 0.05

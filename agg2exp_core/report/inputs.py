@@ -52,8 +52,9 @@ class Analyses:
         command = f"agg2exp analyse STORE {needs}".rstrip()
         if not self.summary:
             return Missing("the store has not been analysed yet", command)
-        if analysis in self.summary.get("skipped", {}):
-            return Missing(str(self.summary["skipped"][analysis]))
+        reason = str(self.summary.get("skipped", {}).get(analysis, ""))
+        if reason:
+            return Missing(reason, command if needs and reason.startswith("without") else "")
         if needs:
             return Missing(f"the analysis was made without {needs.split()[0]}", command)
         return Missing("the analysis found nothing")

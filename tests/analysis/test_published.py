@@ -82,7 +82,7 @@ def test_volumes_follow_from_mass_and_mean(local):
 def test_the_detectors_are_compared_with_the_sign_of_table_2(local):
     scans = local["scan"].values[:12]
     few = local.sel(scan=scans, target=["heart", "ribs"]).drop_vars(["iou"])
-    with pytest.raises(UsageError, match="at least 19"):
+    with pytest.raises(UsageError, match="at least 20"):
         compare_detectors(few)
     with pytest.raises(UsageError, match="no Dice"):
         compare_detectors(few.drop_vars("dice"))

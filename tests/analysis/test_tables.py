@@ -26,7 +26,7 @@ def write(tmp_path):
 def test_ids_keep_their_zeros_and_both_separators_are_read(write, text):
     frame = read_metadata(write(text))
     assert list(frame.index) == ["0012"]
-    assert frame.loc["0012", "age"] == 60
+    assert frame.loc["0012", "age"] == "60"
 
 
 def test_dice_of_either_heading_and_with_gaps(write):

@@ -44,7 +44,10 @@ def found(store, name):
 def test_every_finding_is_a_file_that_the_summary_lists(analysed):
     store, _ = analysed
     summary = found(store, "summary.json")
-    assert summary["skipped"] == {}
+    assert summary["skipped"] == {"unsure": "the store holds no entropy of its predictions"}
+    assert {option: said[0] for option, said in summary["told"].items()} == dict.fromkeys(
+        ("--dice", "--metadata", "--reports"), "matched 12 of 12 scans"
+    )
     assert (summary["n_scans"], summary["n_reference"], summary["paired"]) == (12, 24, False)
     tables = "scans outliers reasons candidates context matrices normal quality agreement detection"
     tables += " groups comparison words"
@@ -82,7 +85,7 @@ def test_a_folder_of_other_things_is_no_place_for_a_report(cohorts, tmp_path, ca
 def test_what_lacks_its_input_is_gone_and_too_few_scans_are_told(cohorts, capsys):
     store, _, _ = cohorts
     assert run(["analyse", store.uri, "--no-figures"]) == 0
-    assert "no outliers: reference cohort: 12 scans; allowed: at least 19" in capsys.readouterr().out
+    assert "no outliers: store: 12 scans; allowed: at least 20" in capsys.readouterr().out
     assert {"agreement.csv", "comparison.csv", "scans.csv"}.isdisjoint(found(store, "summary.json")["files"])
     assert not store.root.get(f"analysis/{LABEL}/scans.csv")
 
