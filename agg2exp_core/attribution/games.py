@@ -164,7 +164,8 @@ class WindowGame:
     def _readout(self) -> Callable[[torch.Tensor], Values]:
         """Return ``<(I / N) u_c, .>`` for all classes: from logits ``[B, L, *window]`` to ``[B, L]``.
 
-        The masks of predicted classes do not meet: a voxel's logit is read for its own class only.
+        The masks of predicted classes do not meet: a voxel's logit is read for its own class only, and
+        that of its runner-up where the margin asks for it.
         """
         problem = self.scan.problem
         cotangents = problem.cotangents()
@@ -178,12 +179,17 @@ class WindowGame:
             weight = inside(c).flatten()
             voxels = torch.nonzero(weight).flatten()
             parts.append((c, voxels, weight[voxels]))
+        second = problem.clean.runner_up
+        against = None if second is None else second[window].flatten().long()
 
         def read(logits: torch.Tensor) -> Values:
             values = torch.zeros(logits.shape[:2], dtype=torch.float64, device=logits.device)
             flat = logits.flatten(2)  # [B, L, voxels]
             for c, voxels, weight in parts:
-                values[:, c] = flat[:, c].index_select(1, voxels).double() @ weight
+                chosen = flat[:, c].index_select(1, voxels).double()
+                if against is not None:
+                    chosen = chosen - flat[:, against[voxels], voxels].double()
+                values[:, c] = chosen @ weight
             return values.cpu().numpy()
 
         return read
