@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agg2exp_core.attribution.coalitions import Coalitions, Values
+from agg2exp_core.attribution.coalitions import Coalitions, Values, distinct
 from agg2exp_core.attribution.problem import Problem
 
 
@@ -210,6 +210,40 @@ def play(rounds: Sequence[tuple[WindowGame, Coalitions]]) -> Iterator[tuple[Wind
 
     for game, coalitions in rounds:
         yield game, game.values(coalitions, on_pass)
+
+
+def worth_of(
+    scan: MaskedScan, coalitions: Coalitions, classes: Sequence[int]
+) -> tuple[Values, NDArray[np.int64]]:
+    """Return the aggregated outputs when some of the whole scan's players are on.
+
+    Parameters
+    ----------
+    scan : MaskedScan
+        The scan.
+    coalitions : ndarray of bool, shape [n_coalitions, k]
+        Who of `MaskedScan.players` is on.
+    classes : sequence of int
+        Which outputs are complete.
+
+    Returns
+    -------
+    ndarray of float64, shape [n_coalitions, L]
+        The outputs, less what windows add in which no player can change anything.
+    ndarray of int64, shape [L]
+        The window passes of each class. A window sees which of its own players are on: coalitions
+        that are alike there pass once.
+    """
+    n_classes = scan.problem.model.n_classes
+    worth, n_passes = np.zeros((len(coalitions), n_classes)), np.zeros(n_classes, int)
+    games = scan.windows(classes)
+    chosen = [distinct(coalitions[:, np.searchsorted(scan.players, game.players)]) for game in games]
+    played = play([(game, rows) for game, (rows, _) in zip(games, chosen, strict=True)])
+    for (game, of_rows), (rows, inverse) in zip(played, chosen, strict=True):
+        worth += of_rows[inverse]
+        n_passes[sorted(game.classes)] += game.n_passes(rows)
+    n_passes += (n_passes > 0) * scan.n_shared_passes
+    return worth, n_passes
 
 
 def _n_batches(n_passes: int, window_batch: int) -> int:
