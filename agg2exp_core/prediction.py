@@ -146,6 +146,40 @@ def _read_off(model: SegmentationModel, image: torch.Tensor, window_batch: int) 
     return Prediction(labels, model.class_names, own_logit, own_probability, of_class)
 
 
+@torch.no_grad()
+def runner_up(
+    model: SegmentationModel, scan: Scan | torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor | None:
+    """Return the class of the largest logit but each voxel's own.
+
+    Parameters
+    ----------
+    model : SegmentationModel
+        The model.
+    scan : Scan or torch.Tensor of shape [C, X, Y, Z]
+        The clean scan.
+    labels : torch.Tensor of integers, shape [X, Y, Z]
+        Class of every voxel on the clean scan, on the model's device.
+
+    Returns
+    -------
+    torch.Tensor of int16, shape [X, Y, Z], or None
+        None where a class does not win against others but against 0: nested regions, or a single class.
+
+    Notes
+    -----
+    The windows pass one by one: near ties another batch could turn the choice by rounding.
+    """
+    if model.decision != "argmax" or model.n_classes == 1:
+        return None
+    image = as_image(model, scan)
+    found = torch.empty_like(labels, dtype=torch.int16)
+    for planes, logits in _logit_planes(model, image, 1):
+        others = logits.scatter(0, labels[planes].long()[None], -torch.inf)
+        found[planes] = others.argmax(dim=0).to(torch.int16)
+    return found
+
+
 def _entropy(logits: torch.Tensor, log_total: torch.Tensor) -> FloatVolume:
     """Return the entropy of the softmax of each voxel ``[n, Y, Z]``, class by class to spare memory."""
     entropy = log_total.clone()  # -sum p log p = log sum exp(z) - sum p z

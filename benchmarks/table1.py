@@ -26,6 +26,7 @@ SHIPPED = Path(__file__).parents[1] / "agg2exp_core" / "data" / "thorax_phantom"
 N_PHANTOMS, FIRST_SEED, SPACING_MM = 8, 7000, 4.0
 PHANTOM_CROP, PHANTOM_WINDOW = (40, 40, 16), (24, 24, 16)
 """Voxels; few enough classes meet a window for the reference method to be exact."""
+METRICS = ("faithfulness", "sensitivity", "complexity", "efficiency", "roi_faithfulness", "roi_distance")
 BRAIN_CROP = (80, 80, 48)
 
 
@@ -97,7 +98,7 @@ def _crop(image: Any, middle: np.ndarray, shape: Sequence[int], path: Path) -> N
 def run(case: Case, store: Path) -> None:
     """Run all methods and metrics as a user would."""
     words = ["benchmark", str(case.scans), "--model", str(case.model), "--out", str(store)]
-    words += ["--set-metric", "sensitivity.n_perturbations=1"]
+    words += ["--metrics", ",".join(METRICS), "--set-metric", "sensitivity.n_perturbations=1"]
     words += [word for item in case.methods.items() for word in ("--set-method", "{}={}".format(*item))]
     words += [word for item in case.metrics.items() for word in ("--set-metric", "{}={}".format(*item))]
     subprocess.run([sys.executable, "-m", "agg2exp_cli", *words], check=True)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agg2exp_core.attribution.coalitions import Coalitions, Values
+from agg2exp_core.attribution.coalitions import Coalitions, Values, distinct
 from agg2exp_core.attribution.problem import Problem
 
 
@@ -164,7 +164,8 @@ class WindowGame:
     def _readout(self) -> Callable[[torch.Tensor], Values]:
         """Return ``<(I / N) u_c, .>`` for all classes: from logits ``[B, L, *window]`` to ``[B, L]``.
 
-        The masks of predicted classes do not meet: a voxel's logit is read for its own class only.
+        The masks of predicted classes do not meet: a voxel's logit is read for its own class only, and
+        that of its runner-up where the margin asks for it.
         """
         problem = self.scan.problem
         cotangents = problem.cotangents()
@@ -178,12 +179,17 @@ class WindowGame:
             weight = inside(c).flatten()
             voxels = torch.nonzero(weight).flatten()
             parts.append((c, voxels, weight[voxels]))
+        second = problem.clean.runner_up
+        against = None if second is None else second[window].flatten().long()
 
         def read(logits: torch.Tensor) -> Values:
             values = torch.zeros(logits.shape[:2], dtype=torch.float64, device=logits.device)
             flat = logits.flatten(2)  # [B, L, voxels]
             for c, voxels, weight in parts:
-                values[:, c] = flat[:, c].index_select(1, voxels).double() @ weight
+                chosen = flat[:, c].index_select(1, voxels).double()
+                if against is not None:
+                    chosen = chosen - flat[:, against[voxels], voxels].double()
+                values[:, c] = chosen @ weight
             return values.cpu().numpy()
 
         return read
@@ -204,6 +210,40 @@ def play(rounds: Sequence[tuple[WindowGame, Coalitions]]) -> Iterator[tuple[Wind
 
     for game, coalitions in rounds:
         yield game, game.values(coalitions, on_pass)
+
+
+def worth_of(
+    scan: MaskedScan, coalitions: Coalitions, classes: Sequence[int]
+) -> tuple[Values, NDArray[np.int64]]:
+    """Return the aggregated outputs when some of the whole scan's players are on.
+
+    Parameters
+    ----------
+    scan : MaskedScan
+        The scan.
+    coalitions : ndarray of bool, shape [n_coalitions, k]
+        Who of `MaskedScan.players` is on.
+    classes : sequence of int
+        Which outputs are complete.
+
+    Returns
+    -------
+    ndarray of float64, shape [n_coalitions, L]
+        The outputs, less what windows add in which no player can change anything.
+    ndarray of int64, shape [L]
+        The window passes of each class. A window sees which of its own players are on: coalitions
+        that are alike there pass once.
+    """
+    n_classes = scan.problem.model.n_classes
+    worth, n_passes = np.zeros((len(coalitions), n_classes)), np.zeros(n_classes, int)
+    games = scan.windows(classes)
+    chosen = [distinct(coalitions[:, np.searchsorted(scan.players, game.players)]) for game in games]
+    played = play([(game, rows) for game, (rows, _) in zip(games, chosen, strict=True)])
+    for (game, of_rows), (rows, inverse) in zip(played, chosen, strict=True):
+        worth += of_rows[inverse]
+        n_passes[sorted(game.classes)] += game.n_passes(rows)
+    n_passes += (n_passes > 0) * scan.n_shared_passes
+    return worth, n_passes
 
 
 def _n_batches(n_passes: int, window_batch: int) -> int:

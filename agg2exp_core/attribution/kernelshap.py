@@ -12,8 +12,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from agg2exp_core.attribution.coalitions import distinct, fit, sample_pairs
-from agg2exp_core.attribution.games import MaskedScan, play
+from agg2exp_core.attribution.coalitions import fit, sample_pairs
+from agg2exp_core.attribution.games import MaskedScan, worth_of
 from agg2exp_core.attribution.method import Geometry, Passes
 from agg2exp_core.attribution.players import CubePlayers, Outcome, PlayerMethod, SemanticPlayers
 
@@ -39,16 +39,7 @@ class KernelShap(PlayerMethod):
         players = scan.players
         address = (*scan.problem.noise_address, tuple(players.tolist()))
         sample = sample_pairs(len(players), self.n_samples, self.ridge, *address)
-        coalitions = sample.to_evaluate
-        worth = np.zeros((len(coalitions), L))
-        n_passes = np.zeros(L, int)
-        games = scan.windows(classes)
-        chosen = [distinct(coalitions[:, np.searchsorted(players, game.players)]) for game in games]
-        played = play([(game, rows) for game, (rows, _) in zip(games, chosen, strict=True)])
-        for (game, of_rows), (rows, inverse) in zip(played, chosen, strict=True):
-            worth += of_rows[inverse]
-            n_passes[sorted(game.classes)] += game.n_passes(rows)
-        n_passes += (n_passes > 0) * scan.n_shared_passes
+        worth, n_passes = worth_of(scan, sample.to_evaluate, classes)
         if len(players):
             values[players], variances[players] = fit(sample, worth, self.ridge)
         exact = np.full(L, float(sample.complete and self.ridge == 0))

@@ -1,14 +1,15 @@
 """From the logits of a class to one number: the aggregated model output (Eq. 2).
 
-Every aggregation is an inner product ``<u_c, f_c(x)>`` with a cotangent `u_c` that is zero outside
+Every aggregation is an inner product ``<u_c, z_c(x)>`` with a cotangent `u_c` that is zero outside
 the class's mask, and the masks are fixed from the clean scan. `u_c` is where the derivative of the
-output begins; it is read window by window.
+output begins; it is read window by window. What is read, `z`, are the logits, or for the margin
+(`CleanMasks.contrast`) the logits less that of each voxel's runner-up.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated
@@ -23,6 +24,9 @@ from agg2exp_core.windows import Tiling, Window
 
 OfClass = Callable[[int], torch.Tensor]
 """From the index of a class to a volume ``[*window]``."""
+
+RunnerUp = Callable[[torch.Tensor], torch.Tensor | None]
+"""From the clean label map ``[X, Y, Z]`` to each voxel's runner-up, if one is wanted."""
 
 NO_CLASS = -1
 """Label of padding: no class, no weight."""
@@ -153,6 +157,8 @@ class CleanMasks:
         Predicted classes, `NO_CLASS` in the padding.
     roi : torch.Tensor or None, shape [*padded scan]
         A mask to explain in place of the predicted ones.
+    runner_up : torch.Tensor or None, shape [*padded scan]
+        The class against whose logit each voxel's is read; None where logits are read as they are.
     tiling : Tiling
         The windows.
     like : torch.Tensor
@@ -162,20 +168,37 @@ class CleanMasks:
     prediction: Prediction
     labels: torch.Tensor
     roi: torch.Tensor | None
+    runner_up: torch.Tensor | None
     tiling: Tiling
     like: torch.Tensor
 
     @classmethod
-    def of(cls, prediction: Prediction, roi: Mask | None, tiling: Tiling, like: torch.Tensor) -> CleanMasks:
+    def of(
+        cls,
+        prediction: Prediction,
+        roi: Mask | None,
+        tiling: Tiling,
+        like: torch.Tensor,
+        runner_up: RunnerUp = lambda labels: None,
+    ) -> CleanMasks:
         """Pad and move a prediction to where the image `like` is, in its type."""
         labels = torch.as_tensor(prediction.labels.astype(np.int16), device=like.device)
+        second = runner_up(labels)
         return cls(
             prediction=prediction,
             labels=tiling.pad(labels, NO_CLASS),
             roi=None if roi is None else tiling.pad(torch.as_tensor(roi).to(like)),
+            runner_up=None if second is None else tiling.pad(second),
             tiling=tiling,
             like=like.new_empty(0),
         )
+
+    def contrast(self, logits: torch.Tensor, windows: Sequence[Window]) -> torch.Tensor:
+        """Return what outputs are read from, of logits of windows: both ``[B, L, *window]``."""
+        if self.runner_up is None:
+            return logits
+        against = torch.stack([self.runner_up[window] for window in windows])
+        return logits - logits.gather(1, against.long()[:, None])
 
     @property
     def n_classes(self) -> int:
@@ -252,20 +275,28 @@ class Aggregation:
         the scan at hand, to the cotangents of all classes.
     region : str or None
         NAME of ``roi:NAME``, empty for ``roi`` alone, whose mask is given; None for the others.
+    contrasts : bool
+        Whether logits are read less that of the runner-up, which takes a pass over the clean scan.
     """
 
     name: str
     linear: bool
     cotangents: Callable[[CleanMasks, torch.Tensor | None], Cotangents]
     region: str | None = None
+    contrasts: bool = False
+
+
+def _sum(clean: CleanMasks, own_logit: torch.Tensor | None) -> Cotangents:
+    return _on_masks(clean, torch.ones_like(clean.n_voxels))
 
 
 AGGREGATIONS: dict[str, Aggregation] = {
     aggregation.name: aggregation
     for aggregation in (
-        Aggregation("sum", True, lambda clean, _: _on_masks(clean, torch.ones_like(clean.n_voxels))),
+        Aggregation("sum", True, _sum),
         Aggregation("mean", True, lambda clean, _: _on_masks(clean, 1 / clean.n_voxels)),
         Aggregation("probability", True, _probability),
+        Aggregation("margin", True, _sum, contrasts=True),
         Aggregation("median", False, _median),
         Aggregation("roi", True, _roi, region=""),
     )

@@ -97,8 +97,8 @@ class Method(Settings):
     """Whether voxels have the values of players, alike all over a region."""
 
     aggregation: AggregationName = "sum"
-    """How the logits of a class become one number: ``sum``, ``mean``, ``probability``, ``median``, or
-    ``roi:NAME`` (Eq. 2)."""
+    """How the logits of a class become one number: ``sum``, ``mean``, ``probability``, ``margin``
+    (less the logit of the runner-up), ``median``, or ``roi:NAME`` (Eq. 2)."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -121,6 +121,15 @@ class Method(Settings):
     def passes(self, geometry: Geometry) -> Passes | None:
         """Return how many passes a scan takes at most, the clean prediction not counted; None if unknown."""
         return None
+
+    def passes_of_scan(self, geometry: Geometry) -> Passes | None:
+        """Return `passes`, and those over the clean scan that find the runner-up for the margin."""
+        passes = self.passes(geometry)
+        return None if passes is None else passes.plus(self.clean_passes(geometry))
+
+    def clean_passes(self, geometry: Geometry) -> Passes:
+        """Return the passes over the clean scan for the aggregation, once for all classes of a call."""
+        return Passes(geometry.n_windows if parse_aggregation(self.aggregation).contrasts else 0)
 
     def player_sizes(self, labels: LabelVolume) -> NDArray[np.int64] | None:
         """Return what makes the value of a voxel that of its player ``[X, Y, Z]``; None for 1 throughout."""

@@ -109,6 +109,7 @@ def _passes(method: Method, geometry: Geometry, of_call: int, together: int) -> 
     """Return the passes of all groups of classes of all calls."""
     total = Passes(0)
     for call in _shares(geometry.n_explained, of_call):
+        total = total.plus(method.clean_passes(geometry))
         for n_explained in _shares(call, together):
             passes = method.passes(replace(geometry, n_explained=n_explained))
             if passes is None:

@@ -140,8 +140,8 @@ class PlayerMethod(Method):
     """``even``: a player's value divided by its number of voxels, so that voxels sum to it; ``repeat``: the
     value on each voxel."""
     aggregation: Annotated[AggregationName, AfterValidator(_linear)] = "sum"
-    """How the logits of a class become one number, linearly: ``sum``, ``mean``, ``probability`` or
-    ``roi:NAME`` (Eq. 2)."""
+    """How the logits of a class become one number, linearly: ``sum``, ``mean``, ``probability``,
+    ``margin`` (less the logit of the runner-up) or ``roi:NAME`` (Eq. 2)."""
 
     @abstractmethod
     def supervoxels(self, labels: torch.Tensor) -> torch.Tensor:

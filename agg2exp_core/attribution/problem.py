@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import torch
 
 from agg2exp_core.attribution.masks import Aggregation, CleanMasks, Cotangents
 from agg2exp_core.execution import Slab
-from agg2exp_core.prediction import as_image, spatial_shape
+from agg2exp_core.prediction import as_image, runner_up, spatial_shape
 from agg2exp_core.types import Mask, Prediction, Scan, SegmentationModel
 from agg2exp_core.windows import Blending, Row, Tiling
 
@@ -90,11 +90,12 @@ class Problem:
         """Return what there is to explain in a scan, or a tensor ``[C, X, Y, Z]``, of a known prediction."""
         image = as_image(model, scan)
         tiling = Tiling(model.windows, spatial_shape(image))
+        second = partial(runner_up, model, image) if aggregation.contrasts else lambda labels: None
         return cls(
             model=model,
             image=image,
             tiling=tiling,
-            clean=CleanMasks.of(prediction, roi, tiling, image),
+            clean=CleanMasks.of(prediction, roi, tiling, image, second),
             aggregation=aggregation,
             noise_address=(seed, scan.scan_id if isinstance(scan, Scan) else ""),
             progress=progress,
@@ -134,13 +135,21 @@ class Problem:
             stitched[window] += logits.gather(0, own)[0] * self.blending.weight(window)
         return stitched
 
+    def logits(self, inputs: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
+        """Return what the cotangents read of some windows ``[B, L, *window]``, from ``[B, C, *window]``.
+
+        The network's logits; with ``margin`` less those of each voxel's runner-up.
+        """
+        windows = [self.tiling.windows[i] for i in indices]
+        return self.clean.contrast(self.model.logits(inputs), windows)
+
     def _logits(self, read: ReadPlanes, wanted: Callable[[int], bool]) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield index and logits ``[L, *window]`` of the windows, of the batches with a wanted one."""
+        """Yield index and `logits` ``[L, *window]`` of the windows, of the batches with a wanted one."""
         for row in self.tiling.rows:
             slab = self._slab(read, row)
             for batch in row.batches(self.window_batch):
                 if any(map(wanted, batch)):
-                    yield from zip(batch, self.model.logits(self.tiling.gather(slab, batch)), strict=True)
+                    yield from zip(batch, self.logits(self.tiling.gather(slab, batch), batch), strict=True)
 
     def _slab(self, read: ReadPlanes, row: Row) -> torch.Tensor:
         """Return the planes under a row of windows, padded ``[C, wx, *padded Y and Z]``."""
@@ -262,7 +271,7 @@ class Problem:
         if n_rounds == 0:
             return
         inputs.requires_grad_()
-        logits = self.model.logits(inputs)  # [B, L, *window]
+        logits = self.logits(inputs, batch)  # [B, L, *window]
         windows = [self.tiling.windows[i] for i in batch]
         inside = [cotangents.inside(window, self.blending.weight(window) * scale) for window in windows]
         upstream = torch.zeros_like(logits)

@@ -25,7 +25,7 @@ def our_passes(geometry: Geometry, methods: Sequence[Method], metrics: Sequence[
     """Return the window passes of one scan, at most: attributions, metrics, shared perturbations."""
     total = shared_passes(geometry, metrics)
     for method in methods:
-        total = total.plus(method.passes(geometry) or Passes(0))
+        total = total.plus(method.passes_of_scan(geometry) or Passes(0))
         for metric in metrics:
             total = total.plus(metric.passes(geometry, method))
     return total
@@ -36,7 +36,9 @@ def shared_passes(geometry: Geometry, metrics: Sequence[Metric]) -> Passes:
     total = Passes(0)
     for metric in metrics:
         if (perturbations := metric.perturbations) is not None:
-            total = total.plus(Passes((perturbations.most(geometry.n_classes) + 1) * geometry.n_windows))
+            n_scans = perturbations.most(geometry.n_classes) + 1  # the clean one
+            n_scans += perturbations.recipe.get("aggregation") == "margin"  # its runner-up
+            total = total.plus(Passes(n_scans * geometry.n_windows))
     return total
 
 

@@ -53,7 +53,7 @@ class Efficiency(Metric):
 
     def passes(self, geometry: Geometry, method: Method) -> Passes:
         """Return the passes of the method, at most."""
-        return method.passes(geometry) or Passes(0)
+        return method.passes_of_scan(geometry) or Passes(0)
 
 
 def _synchronize(device: torch.device) -> None:

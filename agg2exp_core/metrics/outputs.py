@@ -99,7 +99,8 @@ class Readout:
             for start in range(0, len(needed), n_windows):
                 batch = needed[start : start + n_windows]
                 windows = [problem.tiling.windows[indices[n]] for n in batch]
-                logits = model.logits(torch.stack([padded[:, *window] for window in windows]))
+                inputs = torch.stack([padded[:, *window] for window in windows])
+                logits = problem.logits(inputs, [indices[n] for n in batch])
                 for n, window, of_window in zip(batch, windows, logits, strict=True):
                     inside = cotangents.inside(window, problem.blending.weight(window))
                     for c in cotangents.present[indices[n]]:
@@ -147,7 +148,7 @@ def check_readout(aggregation: str, mask: str, output: str) -> None:
         If an option is unknown, or the stitched variants are asked for weights of the clean scan.
     """
     stitched = mask == "recomputed" or output == "probabilities"
-    allowed = ("sum", "mean") if stitched else ("sum", "mean", "probability")
+    allowed = ("sum", "mean") if stitched else ("sum", "mean", "probability", "margin")
     if aggregation not in allowed:
         raise UsageError(
             "aggregation",

@@ -63,7 +63,7 @@ class RoiFaithfulness(Metric):
     baseline: Baseline = "zero"
     """What a removed region becomes."""
     aggregation: str = "sum"
-    """``sum``, ``mean`` or ``probability``."""
+    """``sum``, ``mean``, ``probability`` or ``margin``."""
     correlation: Literal["spearman", "pearson"] = "spearman"
     """Which correlation is the score."""
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from agg2exp_core.errors import UsageError, unknown_name
 from agg2exp_core.metrics.complexity import Complexity
+from agg2exp_core.metrics.curves import Deletion, Insertion, RoiDeletion, RoiInsertion
 from agg2exp_core.metrics.efficiency import Efficiency
 from agg2exp_core.metrics.faithfulness import Faithfulness
 from agg2exp_core.metrics.metric import Metric
+from agg2exp_core.metrics.randomisation import Randomisation
 from agg2exp_core.metrics.regions import RoiDistance, RoiFaithfulness
 from agg2exp_core.metrics.sensitivity import Sensitivity
 from agg2exp_core.plugins import (
@@ -25,7 +27,19 @@ from agg2exp_core.plugins import (
 
 METRICS: dict[str, type[Metric]] = {
     metric.name: metric
-    for metric in (Faithfulness, Sensitivity, Complexity, Efficiency, RoiFaithfulness, RoiDistance)
+    for metric in (
+        Faithfulness,
+        Deletion,
+        Insertion,
+        Sensitivity,
+        Randomisation,
+        Complexity,
+        Efficiency,
+        RoiFaithfulness,
+        RoiDeletion,
+        RoiInsertion,
+        RoiDistance,
+    )
 }
 """All metrics, in the order of the table."""
 

@@ -86,7 +86,7 @@ class Sensitivity(Metric):
 
     def passes(self, geometry: Geometry, method: Method) -> Passes:
         """Return the passes of explaining all copies, at most."""
-        return (method.passes(geometry) or Passes(0)).times(self.n_perturbations)
+        return (method.passes_of_scan(geometry) or Passes(0)).times(self.n_perturbations)
 
 
 def _mean(changes: list[float]) -> Score:

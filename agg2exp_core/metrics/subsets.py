@@ -30,7 +30,7 @@ class Subsets(Settings):
     baseline: Baseline = "zero"
     """What removed voxels become, as for integrated gradients."""
     aggregation: str = "sum"
-    """``sum``, ``mean`` or ``probability`` (Eq. 2)."""
+    """``sum``, ``mean``, ``probability`` or ``margin`` (Eq. 2)."""
     mask: Literal["fixed", "recomputed"] = "fixed"
     """``fixed`` from the clean scan, or ``recomputed`` on each perturbed one, as the published code."""
     output: Literal["logits", "probabilities"] = "logits"

@@ -42,7 +42,7 @@ def test_vanilla_gradient(dtype, blend, overlap, shape):
 
 @pytest.mark.parametrize("blend", ["constant", "gaussian"])
 @pytest.mark.parametrize("shape", [(13, 9, 10), (5, 12, 8)])
-@pytest.mark.parametrize("aggregation", ["sum", "mean", "probability", "median"])
+@pytest.mark.parametrize("aggregation", ["sum", "mean", "probability", "margin", "median"])
 def test_aggregations(blend, shape, aggregation):
     model = smooth_model(overlap=0.5, blend=blend)
     image = random_image(1, *shape)
@@ -64,7 +64,7 @@ def test_a_mask_in_place_of_the_predicted_ones():
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("aggregation", ["sum", "mean", "median"])
+@pytest.mark.parametrize("aggregation", ["sum", "mean", "margin", "median"])
 @pytest.mark.parametrize("shape", [(13, 9, 10), (5, 12, 8)])
 def test_smoothgrad(dtype, aggregation, shape):
     model = smooth_model(dtype, overlap=0.5, blend="gaussian")
@@ -76,7 +76,7 @@ def test_smoothgrad(dtype, aggregation, shape):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("aggregation", ["sum", "median"])
+@pytest.mark.parametrize("aggregation", ["sum", "margin", "median"])
 @pytest.mark.parametrize("quadrature", QUADRATURES)
 def test_integrated_gradients(dtype, aggregation, quadrature):
     model = smooth_model(dtype, overlap=0.25)

@@ -15,13 +15,14 @@ from tests.reference.attributions import f_hat
 
 
 @pytest.mark.parametrize("blend", ["constant", "gaussian"])
+@pytest.mark.parametrize("aggregation", ["mean", "margin"])
 @pytest.mark.parametrize("kind", ["cubes", "semantic"])
-def test_all_coalitions_give_the_exact_values(kind, blend):
+def test_all_coalitions_give_the_exact_values(kind, aggregation, blend):
     shape, side = (13, 9, 10), 7
     model, image, supervoxels, logits = brute_force(shape, blend, kind)
-    phi = twin.scan_values(model, image, None, supervoxels, "mean", logits=logits)
+    phi = twin.scan_values(model, image, None, supervoxels, aggregation, logits=logits)
     params = {"cube_side": side, "n_samples": 254} if kind == "cubes" else {}
-    for item in attribute(model, image, f"kernelshap_{kind}", aggregation="mean", **params):
+    for item in attribute(model, image, f"kernelshap_{kind}", aggregation=aggregation, **params):
         expected = on_voxels(phi, supervoxels, CLASS_NAMES.index(item.class_name))
         np.testing.assert_allclose(item.values, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
         assert item.info["exact_mass_share"] == 1

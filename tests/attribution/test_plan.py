@@ -21,11 +21,12 @@ SHAPE = (13, 9, 10)
 METHODS = [
     ("vanilla_gradient", {}),
     ("vanilla_gradient", {"aggregation": "median"}),
+    ("vanilla_gradient", {"aggregation": "margin"}),
     ("smoothgrad", {"n_samples": 3}),
     ("integrated_gradients", {"n_steps": 3}),
     ("integrated_gradients", {"n_steps": 3, "aggregation": "median"}),
     ("shapley_cubes", {"cube_side": 6}),
-    ("shapley_semantic", {}),
+    ("shapley_semantic", {"aggregation": "margin"}),
     ("kernelshap_cubes", {"cube_side": 7, "n_samples": 60}),
     ("kernelshap_semantic", {}),
 ]

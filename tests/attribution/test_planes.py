@@ -17,6 +17,7 @@ METHODS = [
     ("vanilla_gradient", {}),
     ("vanilla_gradient", {"aggregation": "median"}),
     ("vanilla_gradient", {"aggregation": "probability"}),
+    ("vanilla_gradient", {"aggregation": "margin"}),
     ("smoothgrad", {"n_samples": 2}),
     ("integrated_gradients", {"n_steps": 2, "baseline": "blur"}),
     ("shapley_semantic", {}),

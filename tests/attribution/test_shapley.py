@@ -51,7 +51,7 @@ def settings_of(shape, kind):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("aggregation", ["sum", "mean", "probability", "roi"])
+@pytest.mark.parametrize("aggregation", ["sum", "mean", "probability", "margin", "roi"])
 @pytest.mark.parametrize("kind", ["cubes", "semantic"])
 @pytest.mark.parametrize("blend", ["constant", "gaussian"])
 @pytest.mark.parametrize("shape", SIDES)
@@ -86,7 +86,7 @@ def test_any_baseline_and_several_channels(shape, n_channels, baseline, kind):
             np.testing.assert_allclose(channel, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("aggregation", ["sum", "mean", "probability"])
+@pytest.mark.parametrize("aggregation", ["sum", "mean", "probability", "margin"])
 @pytest.mark.parametrize("method", ["shapley_cubes", "shapley_semantic", "kernelshap_cubes"])
 def test_values_sum_to_the_drop_of_the_output(method, aggregation):
     model = smooth_model(overlap=0.5, blend="gaussian")

@@ -33,7 +33,7 @@ def test_the_procedure_has_five_methods_and_four_metrics():
         [make_method(name) for name in METHODS], [make_metric(name) for name in METRICS]
     )
     assert {method.name for method in methods} == METHODS.keys() - {"shapley_cubes", "shapley_semantic"}
-    assert {metric.name for metric in metrics} == METRICS.keys() - {"roi_faithfulness", "roi_distance"}
+    assert {metric.name for metric in metrics} == {"faithfulness", "sensitivity", "complexity", "efficiency"}
     exact = [make_method("shapley_semantic")]
     assert procedure_passes(ALL_CLASSES, exact, metrics) == Passes(0)
 

@@ -288,6 +288,11 @@ RECIPES = {
     "efficiency": {},
     "roi_faithfulness": {"baseline": "zero", "aggregation": "sum", "correlation": "spearman"},
     "roi_distance": {},
+    "randomisation": {"n_stages": 3, "n_voxels": 100_000},
+    "deletion": {"n_random": 3, "n_steps": 10, "baseline": "zero", "aggregation": "sum"},
+    "insertion": {"n_random": 3, "n_steps": 10, "baseline": "zero", "aggregation": "sum"},
+    "roi_deletion": {"n_random": 3, "baseline": "zero", "aggregation": "sum"},
+    "roi_insertion": {"n_random": 3, "baseline": "zero", "aggregation": "sum"},
 }
 
 

@@ -27,6 +27,9 @@ def f_hat(model, image, clean, c, aggregation, roi=None):
     if aggregation == "probability":
         probability = clean_logits.softmax(0)[c] * mask
         return (logits * probability).sum() / probability.sum()
+    if aggregation == "margin":
+        runner_up = clean_logits.sort(0).indices[-2]
+        return ((logits - f(model, image).gather(0, runner_up[None])[0]) * mask).sum()
     if aggregation == "median":
         inside = logits[mask].sort().values
         return (inside[(len(inside) - 1) // 2] + inside[len(inside) // 2]) / 2

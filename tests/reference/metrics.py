@@ -1,10 +1,12 @@
 """The metrics of Eq. 8 to 10, read off their formulas, in float64."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from scipy.stats import pearsonr, spearmanr
 
-from tests.reference.attributions import f_hat
+from tests.reference.attributions import f, f_hat
 
 
 def faithfulness(model, image, attribution, c, subsets, base=0.0):
@@ -62,3 +64,27 @@ def total_variation(p, q, kept):
     """Half the summed difference of two rows, each made to sum to 1."""
     p, q = [p[b] for b in kept], [q[b] for b in kept]
     return sum(abs(x / sum(p) - y / sum(q)) for x, y in zip(p, q, strict=True)) / 2
+
+
+def area(model, image, c, groups, deleted, base=0.0):
+    """Area under the output, as a share of its fall, while groups of voxels leave or return in turn."""
+    blank = torch.full_like(image, base)
+    full, empty = (float(f_hat(model, x, image, c, "sum").detach()) for x in (image, blank))
+    shares, gone = [], torch.zeros(image.shape[1:], dtype=torch.bool)
+    for group in [np.zeros(gone.shape, bool), *groups]:
+        gone |= torch.from_numpy(group)
+        x = torch.where(gone, blank, image) if deleted else torch.where(gone, image, blank)
+        shares.append((float(f_hat(model, x, image, c, "sum").detach()) - empty) / (full - empty))
+    return sum((a + b) / 2 for a, b in pairwise(shares)) / len(groups)
+
+
+def likeness(model, other, image, labels, c):
+    """Spearman correlations of two models' absolute gradients, and of what they sum to in the regions."""
+    u = torch.from_numpy(labels == c)
+    maps = []
+    for of_model in (model, other):
+        point = image.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad((f(of_model, point)[c] * u).sum(), point)
+        maps.append(gradient[0].abs().numpy())
+    rows = [[m[labels == b].sum() for b in np.unique(labels)] for m in maps]
+    return spearmanr(*(m.ravel() for m in maps)).statistic, spearmanr(*rows).statistic

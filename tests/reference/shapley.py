@@ -30,7 +30,7 @@ def cotangents(model, image, aggregation, roi=None):
     """Eq. 2: ``u_c`` of all classes [L, X, Y, Z], fixed from the clean scan."""
     logits = f(model, image).detach()
     own = torch.nn.functional.one_hot(logits.argmax(0), len(logits)).movedim(-1, 0).to(logits)
-    if aggregation == "sum":
+    if aggregation in ("sum", "margin"):
         return own
     if aggregation == "mean":
         return own / own.sum(dim=(1, 2, 3), keepdim=True).clamp(min=1)
@@ -57,6 +57,9 @@ def scan_values(model, image, start, supervoxels, aggregation, roi=None, logits=
     """Shapley values [L] of every player of the scan, 2^n passes of the stitched model."""
     logits = all_logits(model, image, start, supervoxels) if logits is None else logits
     u = cotangents(model, image, aggregation, roi)
+    if aggregation == "margin":
+        runner_up = f(model, image).detach().sort(0).indices[-2]
+        logits = {S: of_S - of_S.gather(0, runner_up[None]) for S, of_S in logits.items()}
     value = {S: (u * of_S).sum(dim=(1, 2, 3)).numpy() for S, of_S in logits.items()}
     return shapley(value, np.unique(supervoxels).tolist())
 
