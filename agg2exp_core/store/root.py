@@ -107,6 +107,15 @@ class Root:
         with self.guard(path):
             return sync(listed())
 
+    def leaves(self, path: str) -> list[str]:
+        """Return the names of all keys under a path, relative to it: one listing, whatever their depth."""
+
+        async def listed() -> list[str]:
+            return [key.removeprefix(f"{path}/") async for key in self.reader().list_prefix(f"{path}/")]
+
+        with self.guard(path):
+            return sync(listed())
+
     def n_bytes(self, path: str) -> int:
         """Return the bytes of all keys under a path."""
         with self.guard(path):
@@ -120,8 +129,17 @@ class Root:
 
     def delete(self, key: str) -> None:
         """Remove one key, if it is there."""
-        with self.guard(key):
-            sync(self.at("").delete(key))
+        self.delete_many([key])
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Remove several keys together, as far as they are there."""
+
+        async def gone() -> None:
+            store = self.at("")
+            await asyncio.gather(*(store.delete(key) for key in keys))
+
+        with self.guard(keys[0] if len(keys) == 1 else ""):
+            sync(gone())
 
     def delete_tree(self, path: str) -> None:
         """Remove a Zarr node and all under it; metadata go first, so that no half of it is ever seen."""
@@ -129,6 +147,11 @@ class Root:
             self.delete(f"{path}/{METADATA}")
             for name in self.nodes(path):
                 self.delete_tree(f"{path}/{name}")
+            self.delete_folder(path)
+
+    def delete_folder(self, path: str) -> None:
+        """Remove all keys under a path, in any order."""
+        with self.guard(path):
             sync(self.at("").delete_dir(path))
 
 
