@@ -4,7 +4,7 @@ A reduction is data: `RoiSums` of any block of any scan can be added in any orde
 one attribution at a time or Dask the chunks of stored ones.
 """
 
-from agg2exp_core.importance.global_matrix import global_importance, stack_scans
+from agg2exp_core.importance.global_matrix import global_importance, names_of, stack_scans
 from agg2exp_core.importance.local_matrix import local_importance, local_importance_from_arrays
 from agg2exp_core.importance.matrix_table import to_table
 from agg2exp_core.importance.roi_set import RoiSet
@@ -17,6 +17,7 @@ __all__ = [
     "global_importance",
     "local_importance",
     "local_importance_from_arrays",
+    "names_of",
     "stack_scans",
     "to_table",
 ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
-from operator import add
 from typing import Any
 
 import dask.array as da
@@ -12,11 +10,9 @@ from dask.base import compute
 from dask.delayed import delayed
 from numpy.typing import NDArray
 
+from agg2exp_core.importance.combining import combined
 from agg2exp_core.importance.roi_set import Atoms, RoiSet, atoms
 from agg2exp_core.importance.sums import RoiSums, Sums, roi_sums
-
-_N_COMBINED = 8
-"""How many partial sums one Dask task combines."""
 
 
 def sums_from_arrays(attributions: Mapping[str, da.Array], rois: RoiSet) -> tuple[dict[str, RoiSums], Sums]:
@@ -46,10 +42,10 @@ def sums_from_arrays(attributions: Mapping[str, da.Array], rois: RoiSet) -> tupl
         split(rois.labels is not None, blocks, len(rois.class_names), rois.unions) for blocks in region_blocks
     ]
     sums = {
-        name: _combined([delayed(roi_sums)(block, part) for block, part in zip(blocks, splits, strict=True)])
+        name: combined([delayed(roi_sums)(block, part) for block, part in zip(blocks, splits, strict=True)])
         for name, blocks in zip(attributions, value_blocks, strict=True)
     }
-    n_voxels = _combined([part.n_voxels for part in splits])
+    n_voxels = combined([part.n_voxels for part in splits])
     return compute(sums, n_voxels)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -74,14 +70,3 @@ def _split_block(
 ) -> Atoms:
     labels, masks = (blocks[0], blocks[1:]) if has_labels else (None, blocks)
     return atoms(labels, masks, n_classes, unions)
-
-
-def _combined(parts: list[Any]) -> Any:
-    while len(parts) > 1:
-        groups = [parts[n : n + _N_COMBINED] for n in range(0, len(parts), _N_COMBINED)]
-        parts = [delayed(_total)(group) for group in groups]
-    return parts[0]
-
-
-def _total(parts: Sequence[Any]) -> Any:
-    return reduce(add, parts)

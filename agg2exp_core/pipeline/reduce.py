@@ -10,20 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from agg2exp_core.errors import StoreError
-from agg2exp_core.importance import (
-    RoiSet,
-    RoiSums,
-    global_importance,
-    local_importance_from_arrays,
-    stack_scans,
-)
+from agg2exp_core.importance import RoiSet, RoiSums, local_importance_from_arrays
 from agg2exp_core.labels import merged_for
 from agg2exp_core.pipeline.cache import store_of
+from agg2exp_core.pipeline.cohort import bring_up_to_date
 from agg2exp_core.pipeline.dask_scheduler import given_scheduler
 from agg2exp_core.pipeline.outcomes import RunSummary, ScanOutcome, reason_of, without_path
 from agg2exp_core.pipeline.settings import ReduceSettings
 from agg2exp_core.store import ScanStore, Unit, identity
-from agg2exp_core.store.locks import removing, writing
+from agg2exp_core.store.locks import reducing, removing, writing
 from agg2exp_core.store.marks import forget
 from agg2exp_core.volumes import load_rois
 
@@ -155,8 +150,7 @@ def reduce_scan(store: str, scan_id: str, label: str) -> bool:
 def write_rows(scan_store: ScanStore, label: str) -> bool:
     """Write the local matrix of a scan unless it is there; say whether it was computed."""
     name = rows_identity(scan_store, label)
-    stored = scan_store.importance(label)
-    if stored is not None and stored[1] == name:
+    if scan_store.has_rows(label, name):
         return False
     attributions = {unit: scan_store.attribution(label, unit) for unit in scan_store.units(label)}
     known = {unit: RoiSums(*scan_store.read_sums(label, unit)) for unit in sums_of(scan_store, label)}
@@ -167,14 +161,35 @@ def write_rows(scan_store: ScanStore, label: str) -> bool:
 
 
 def reduce_cohort(store: str, label: str) -> int:
-    """Write ``importance.zarr`` of a label from the rows beside the scans; return their number."""
+    """Bring ``importance.zarr`` of a label up to date with the rows of all scans; return their number.
+
+    One listing tells what is new, changed or gone. Whoever reads meanwhile sees the matrices as they were.
+
+    Raises
+    ------
+    UsageError
+        If a region has another kind than in other scans.
+    StoreError
+        If another run has been reducing for long.
+    """
     opened = store_of(store)
-    found = {scan_id: opened.scan(scan_id).importance(label) for scan_id in opened.scans()}
-    rows = {scan_id: stored[0] for scan_id, stored in found.items() if stored is not None}
-    if rows:
-        local = stack_scans(rows)
-        opened.write_importance(label, local, global_importance(local))
-    return len(rows)
+    with reducing(opened.root):
+        opened.adopt_earlier_rows()
+        stored = {name.removesuffix(".zarr") for name in opened.root.children("scans")}
+        known = {scan: names for scan, names in opened.rows(label).known().items() if scan in stored}
+        wanted = {scan: _current(opened.scan(scan), label, names) for scan, names in known.items()}
+        if wanted:
+            with given_scheduler():
+                bring_up_to_date(opened, label, wanted)
+    return len(wanted)
+
+
+def _current(scan_store: ScanStore, label: str, names: Sequence[str]) -> str:
+    """Return which of a scan's rows count: where a writer left several behind, those of what is stored."""
+    if len(names) == 1:
+        return names[0]
+    name = rows_identity(scan_store, label)
+    return name if name in names else names[0]
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """The store: attributions, predictions and matrices in Zarr, on a local path or on S3.
 
 One root and one model per store. `Store` knows the model, the labels, the scans, what failed and the
-matrices over scans; `ScanStore` holds one scan as an OME-Zarr image with its prediction, its regions, one
-array per label and class, and the rows of its matrix. What is visible is complete: metadata are written
-last. Python's and any other Zarr v3 reader opens all of it.
+matrices over scans; `ScanStore` holds one scan as an OME-Zarr image with its prediction, its regions and
+one array per label and class; `Rows` are what scans add to the matrices. What is visible is complete:
+metadata are written last. Python's and any other Zarr v3 reader opens all of it.
 """
 
 from agg2exp_core.store.keys import check_name, identity
+from agg2exp_core.store.matrices import Matrices, MatricesWriter
+from agg2exp_core.store.rows import Rows
 from agg2exp_core.store.scan import ScanStore
 from agg2exp_core.store.store import Failure, Label, Store, open_store
 from agg2exp_core.store.units import DROPPED, Unit, UnitWriter, WriteQueue
@@ -15,6 +17,9 @@ __all__ = [
     "DROPPED",
     "Failure",
     "Label",
+    "Matrices",
+    "MatricesWriter",
+    "Rows",
     "ScanStore",
     "Store",
     "Unit",

@@ -1,4 +1,4 @@
-"""Who is at work on a scan: many may write it together, and one alone may remove of it."""
+"""Who is at work: many may write a scan together, one alone may remove of it, one alone writes matrices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ STALE_H = 24.0
 """After which a mark whose process cannot be asked counts no more."""
 _WAIT_S = 600.0
 _POLL_S = 0.2
-_WRITING, _REMOVING = "writing", "removing"
+_WRITING, _REMOVING, _REDUCING = "writing", "removing", "reducing"
+_REDUCER = "reducing.json"
+"""The mark of who writes the matrices."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Mark:
 
     Parameters
     ----------
-    kind : {"writing", "removing"}
+    kind : {"writing", "removing", "reducing"}
         What it does.
     since : str
         When it began.
@@ -101,11 +103,46 @@ def removing(root: Root, scan_id: str) -> Iterator[bool]:
 
 
 @contextmanager
+def reducing(root: Root) -> Iterator[None]:
+    """Be the one who writes the matrices over scans while the context lasts; wait for another one.
+
+    Raises
+    ------
+    StoreError
+        If somebody has been at it for ten minutes.
+    """
+    mine = asdict(_mark(_REDUCING)) | {"run": uuid.uuid4().hex}
+    deadline = time.monotonic() + _WAIT_S
+    while (held := root.claim_json(_REDUCER, mine)) != mine:
+        if held is not None and not Mark(**{key: held[key] for key in held if key != "run"}).counts:
+            root.delete(_REDUCER)  # of two who find it so, the one that claims last stays
+            time.sleep(_POLL_S)
+        elif time.monotonic() > deadline:
+            raise StoreError(
+                f"{root.uri}/importance.zarr",
+                got=f"matrices that another run has been writing for {_WAIT_S:g} s",
+                allowed="one run at a time that reduces",
+                remedy="try again when it has ended",
+            )
+        else:
+            time.sleep(_POLL_S)
+    try:
+        yield
+    finally:
+        if root.get_json(_REDUCER) == mine:
+            root.delete(_REDUCER)
+
+
+def _mark(kind: str) -> Mark:
+    born = psutil.Process().create_time()
+    return Mark(kind, now(), socket.gethostname(), os.getpid(), born)
+
+
+@contextmanager
 def _marked(root: Root, scan_id: str, kind: str) -> Iterator[str]:
     name = f"{uuid.uuid4().hex}.json"
     key = f"{_folder(scan_id)}/{name}"
-    born = psutil.Process().create_time()
-    root.put_json(key, asdict(Mark(kind, now(), socket.gethostname(), os.getpid(), born)))
+    root.put_json(key, asdict(_mark(kind)))
     try:
         yield name
     finally:

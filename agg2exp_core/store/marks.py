@@ -38,7 +38,7 @@ def all_marks(root: Root) -> dict[str, list[Mark]]:
     """Return the marks of all scans by scan id; not one object is opened."""
     found: dict[str, list[Mark]] = {}
     for key in root.keys(_FOLDER):
-        scan_id, _, name = key.removeprefix(f"{_FOLDER}/").rpartition("/")
+        scan_id, _, name = key.rpartition("/")
         found.setdefault(scan_id, []).extend(_parsed(name))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import dask.array as da
@@ -112,55 +112,19 @@ def put_group(root: Root, path: str, attributes: Mapping[str, Any] | None = None
     root.put_json(f"{path}/{METADATA}", document, overwrite=attributes is not None)
 
 
-def put_datasets(root: Root, path: str, datasets: Mapping[str, xr.Dataset]) -> None:
-    """Write xarray datasets as one node: group by relative path, "" the outermost."""
-    root.delete_tree(path)
-    with root.guard(path):
-        store = MetadataLast(root.at(path))
-        for group, dataset in datasets.items():
-            _with_texts(dataset, lambda text: text.astype(np.dtypes.StringDType())).to_zarr(
-                store, group=group or None, mode="a", zarr_format=3, consolidated=False
-            )
-        store.publish()
-
-
-def consolidate(root: Root, path: str, *, without: str | None = None) -> None:
-    """Let a group's metadata hold those of all nodes under it, so that one read opens any of them.
-
-    Parameters
-    ----------
-    root : Root
-        The store's root.
-    path : str
-        Of the group.
-    without : str, optional
-        A child that is about to be written anew, and must not be seen meanwhile.
-    """
-
-    def below(prefix: str, skip: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name, document in root.nodes(f"{path}/{prefix}".rstrip("/")).items():
-            if name != skip:
-                yield f"{prefix}{name}", document
-                if document["node_type"] == "group":
-                    yield from below(f"{prefix}{name}/")
-
-    inline = {"kind": "inline", "must_understand": False, "metadata": dict(below("", without))}
-    document = {"zarr_format": 3, "node_type": "group", "attributes": {}, "consolidated_metadata": inline}
-    root.put_json(f"{path}/{METADATA}", document)
-
-
 def get_dataset(root: Root, path: str) -> xr.Dataset | None:
     """Return a dataset, loaded, or None if there is none."""
     if root.get(f"{path}/{METADATA}") is None:
         return None
     with root.guard(path), xr.open_zarr(root.reader(path), chunks=None, consolidated=False) as dataset:
-        return _with_texts(dataset.load(), lambda text: np.array(text.tolist(), dtype=str))
+        return with_plain_texts(dataset.load())
 
 
-def _with_texts(dataset: xr.Dataset, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> xr.Dataset:
-    """Return the dataset with its text coordinates converted; Zarr v3 has no text of fixed width."""
+def with_plain_texts(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the dataset with coordinates of fixed width where they are texts; Zarr v3 has no such texts."""
     texts = {name: item for name, item in dataset.coords.items() if item.dtype.kind in "OUT"}
-    return dataset.assign_coords({name: (item.dims, convert(item.values)) for name, item in texts.items()})
+    plain = {name: (item.dims, np.array(item.values.tolist(), dtype=str)) for name, item in texts.items()}
+    return dataset.assign_coords(plain)
 
 
 def _open(root: Root, path: str) -> zarr.Array[Any]:

@@ -108,18 +108,15 @@ class Root:
             return sync(listed())
 
     def keys(self, path: str) -> list[str]:
-        """Return all keys under a path, at any depth: on S3, a request for each thousand."""
+        """Return all keys under a path, relative to it, at any depth: on S3, a request for each thousand."""
         store = self.reader()
         if isinstance(store, LocalStore):  # whose own listing asks the disk about each file
-            walked = ((Path(folder), names) for folder, _, names in os.walk(store.root / path))
-            return [
-                (folder / name).relative_to(store.root).as_posix()
-                for folder, names in walked
-                for name in names
-            ]
+            top = store.root / path
+            walked = ((Path(folder), names) for folder, _, names in os.walk(top))
+            return [(folder / name).relative_to(top).as_posix() for folder, names in walked for name in names]
 
         async def listed() -> list[str]:
-            return [key async for key in store.list_prefix(f"{path}/")]
+            return [key.removeprefix(f"{path}/") async for key in store.list_prefix(f"{path}/")]
 
         with self.guard(path):
             return sync(listed())
@@ -137,8 +134,17 @@ class Root:
 
     def delete(self, key: str) -> None:
         """Remove one key, if it is there."""
-        with self.guard(key):
-            sync(self.at("").delete(key))
+        self.delete_many([key])
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Remove several keys together, as far as they are there."""
+
+        async def gone() -> None:
+            store = self.at("")
+            await asyncio.gather(*(store.delete(key) for key in keys))
+
+        with self.guard(keys[0] if len(keys) == 1 else ""):
+            sync(gone())
 
     def delete_tree(self, path: str) -> None:
         """Remove a Zarr node and all under it; metadata go first, so that no half of it is ever seen."""
@@ -146,6 +152,11 @@ class Root:
             self.delete(f"{path}/{METADATA}")
             for name in self.nodes(path):
                 self.delete_tree(f"{path}/{name}")
+            self.delete_folder(path)
+
+    def delete_folder(self, path: str) -> None:
+        """Remove all keys under a path, in any order."""
+        with self.guard(path):
             sync(self.at("").delete_dir(path))
 
 

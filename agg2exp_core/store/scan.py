@@ -16,6 +16,7 @@ from agg2exp_core.errors import StoreError, unknown_name
 from agg2exp_core.store import nodes, ome
 from agg2exp_core.store.keys import METADATA, check_name
 from agg2exp_core.store.root import Root
+from agg2exp_core.store.rows import Rows, earlier_rows
 from agg2exp_core.store.units import Unit, UnitWriter, WriteQueue
 from agg2exp_core.store.writer import put_array
 from agg2exp_core.types import Grid, Mask, Prediction, Scan
@@ -299,14 +300,25 @@ class ScanStore:
 
     def write_importance(self, label: str, dataset: xr.Dataset, identity: str) -> None:
         """Store the rows of this scan's local matrix under an identity."""
-        path = self._path("importance", check_name("label", label))
-        self._make_groups("importance")
-        nodes.put_datasets(self.root, path, {"": dataset.assign_attrs(identity=identity)})
+        Rows(self.root, label).write(self.scan_id, dataset, identity)
+        earlier = self._path("importance", label)
+        if self.root.get(f"{earlier}/{METADATA}") is not None:
+            self.root.delete_tree(earlier)
 
     def importance(self, label: str) -> tuple[xr.Dataset, str] | None:
         """Return the rows of this scan's local matrix and their identity, or None if there are none."""
-        dataset = nodes.get_dataset(self.root, self._path("importance", check_name("label", label)))
-        return None if dataset is None else (dataset, dataset.attrs.pop("identity"))
+        rows = Rows(self.root, label)
+        for identity in rows.identities(self.scan_id)[-1:]:
+            return rows.read({self.scan_id: identity})[self.scan_id], identity
+        return earlier_rows(self.root, self.scan_id, label)
+
+    def has_rows(self, label: str, identity: str) -> bool:
+        """Say whether the rows of this scan's local matrix are there under an identity, and no others."""
+        found = Rows(self.root, label).identities(self.scan_id)
+        if found:
+            return found == [identity]
+        earlier = earlier_rows(self.root, self.scan_id, label)
+        return earlier is not None and earlier[1] == identity
 
     def _path(self, *parts: str) -> str:
         return "/".join((f"scans/{self.scan_id}.zarr", *parts))

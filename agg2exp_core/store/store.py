@@ -10,15 +10,17 @@ from typing import Any
 
 import xarray as xr
 
-from agg2exp_core.errors import StoreError, out_of_range, unknown_name
-from agg2exp_core.store import nodes
+from agg2exp_core.errors import StoreError, out_of_range
 from agg2exp_core.store.keys import check_name, json_ready
+from agg2exp_core.store.locks import reducing
+from agg2exp_core.store.matrices import GLOBAL, PLACE, Matrices, MatricesWriter
 from agg2exp_core.store.root import Root, locate
+from agg2exp_core.store.rows import Rows, earlier_rows
 from agg2exp_core.store.scan import ScanStore
 
-_FORMAT = 1
+_FORMAT = 2
+"""1, of release 0.1.0, has the rows of a scan's matrices as a Zarr group beside the scan."""
 _MARKER = "agg2exp.json"
-_IMPORTANCE = "importance.zarr"
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,7 @@ class Store:
         return {name.removesuffix(".json"): self.root.get_json(f"{folder}/{name}") for name in names}
 
     def write_importance(self, label: str, local: xr.Dataset, global_: xr.Dataset) -> None:
-        """Write the matrices of all scans and their summary: ``importance.zarr``, group by label.
-
-        One reducer writes; while it does, the label is not to be seen.
+        """Write matrices and their summary as a whole: ``importance.zarr``, group by label.
 
         Parameters
         ----------
@@ -156,9 +156,20 @@ class Store:
         global_ : Dataset with dimensions (target, roi)
             The summary over scans.
         """
-        nodes.consolidate(self.root, _IMPORTANCE, without=check_name("label", label))
-        nodes.put_datasets(self.root, f"{_IMPORTANCE}/{label}", {"": local, "global": global_})
-        nodes.consolidate(self.root, _IMPORTANCE)
+        scans = [str(name) for name in local["scan"].values]
+        with reducing(self.root):
+            writer = MatricesWriter(self.matrices(label), local, len(scans))
+            for start, stop in writer.blocks():
+                writer.write(start, local.isel(scan=slice(start, stop)))
+            writer.publish(scans, [""] * len(scans), global_)
+
+    def matrices(self, label: str) -> Matrices:
+        """Return the matrices of all scans as they are to be seen, there or not yet."""
+        return Matrices.of(self.root, label)
+
+    def rows(self, label: str) -> Rows:
+        """Return the rows that matrices are made of."""
+        return Rows(self.root, check_name("label", label))
 
     def importance(self, label: str) -> xr.Dataset:
         """Return the matrices of all scans, dimensions (scan, target, roi), loaded.
@@ -168,7 +179,7 @@ class Store:
         StoreError
             If there are none under this label.
         """
-        return self._matrices(label)
+        return self._loaded(label)
 
     def global_importance(self, label: str) -> xr.Dataset:
         """Return the summary over scans, dimensions (target, roi), loaded.
@@ -178,14 +189,23 @@ class Store:
         StoreError
             If there is none under this label.
         """
-        return self._matrices(label, "global")
+        return self._loaded(label, GLOBAL)
 
-    def _matrices(self, label: str, *group: str) -> xr.Dataset:
-        dataset = nodes.get_dataset(self.root, "/".join((_IMPORTANCE, check_name("label", label), *group)))
-        if dataset is None:
-            where, none = f"{self.uri}/{_IMPORTANCE}", "no label yet: explain scans first"
-            raise unknown_name(where, label, self.root.nodes(_IMPORTANCE), kind=StoreError, none=none)
-        return dataset
+    def _loaded(self, label: str, *group: str) -> xr.Dataset:
+        with self.root.guard(PLACE), self.matrices(label).open(*group) as dataset:
+            return dataset.load()
+
+    def adopt_earlier_rows(self) -> None:
+        """Lay the rows of a store of release 0.1.0 where today's are, once; what is there stays."""
+        if self.root.get_json(_MARKER) == {"format": _FORMAT}:
+            return
+        for label in self.labels():
+            rows = self.rows(label)
+            known = rows.known()
+            for scan_id in self.scans():
+                if scan_id not in known and (found := earlier_rows(self.root, scan_id, label)):
+                    rows.write(scan_id, *found)
+        self.root.put_json(_MARKER, {"format": _FORMAT})
 
     def write_file(self, name: str, content: bytes) -> None:
         """Write a file under the root, such as ``report/index.html``; whoever reads it sees all of it."""
@@ -247,7 +267,8 @@ def open_store(uri: str | Path, *, create: bool = False) -> Store:
             allowed="the address of an existing store",
             remedy="check the address, or explain a scan into it first",
         )
-    if marker["format"] != _FORMAT:
+    if not 1 <= marker["format"] <= _FORMAT:
         got, remedy = f"a store of format {marker['format']}", "use the release of agg2exp that wrote it"
-        raise out_of_range(f"{root.uri}/{_MARKER}", got, f"format {_FORMAT}", kind=StoreError, remedy=remedy)
+        allowed = f"format 1 to {_FORMAT}"
+        raise out_of_range(f"{root.uri}/{_MARKER}", got, allowed, kind=StoreError, remedy=remedy)
     return Store(root)

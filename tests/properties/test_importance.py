@@ -15,7 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agg2exp_core.errors import ScanError, UsageError
-from agg2exp_core.importance import RoiSet, local_importance, local_importance_from_arrays
+from agg2exp_core.importance import (
+    RoiSet,
+    global_importance,
+    global_matrix,
+    local_importance,
+    local_importance_from_arrays,
+)
 from agg2exp_core.importance.roi_set import atoms
 from agg2exp_core.importance.sums import roi_sums
 from agg2exp_core.types import ClassAttribution
@@ -106,6 +112,49 @@ def test_atoms_are_a_partition_that_every_region_is_a_union_of(seed, n_masks):
     for row, region in zip(split.membership, regions, strict=True):
         np.testing.assert_array_equal(row[split.index], region)
     np.testing.assert_array_equal(split.n_voxels, [region.sum() for region in regions])
+
+
+@given(st.integers(0, 2**32), st.integers(1, 25), st.data())
+@settings(deadline=None, max_examples=20)
+def test_statistics_over_scans_are_those_at_once_for_any_order_chunks_and_passes(seed, n_scans, data):
+    rng = np.random.default_rng(seed)
+    mass = rng.random((n_scans, 2, 3)) * 10.0 ** data.draw(st.integers(-20, 10))
+    mass[rng.random(mass.shape) < data.draw(st.sampled_from([0, 0.3, 0.9]))] = np.nan
+    scans = [f"s{n}" for n in range(n_scans)]
+    at_once = twin_of_statistics(mass, scans)
+    order, chunks = rng.permutation(n_scans), data.draw(chunks_of(n_scans))
+    lazy = da.from_array(mass[order], chunks=(chunks, 2, 3))
+    local = xr.Dataset({"mass": (("scan", "target", "roi"), lazy)}, {"scan": [scans[n] for n in order]})
+    pass_bytes = data.draw(st.sampled_from([1, 20 * n_scans, global_matrix.PASS_BYTES]))
+    with dask.config.set(scheduler="synchronous"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(global_matrix, "PASS_BYTES", pass_bytes)
+        found = global_importance(local, n_bootstrap=50, seed=3)
+    assert found.sizes == {"target": 2, "roi": 3}
+    scale = float(np.nan_to_num(np.abs(mass)).max(initial=0.0))
+    for name, expected in at_once.items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-9, atol=1e-12 * scale, err_msg=name)
+
+
+def twin_of_statistics(mass, scans):
+    """Return each statistic as its formula says it, from all scans at once, in float64."""
+    out = {name: np.full(mass.shape[1:], np.nan) for name in global_matrix.STATISTICS}
+    weights = global_matrix.bootstrap_weights(scans, 50, seed=3)
+    for a, b in np.ndindex(mass.shape[1:]):
+        is_there = ~np.isnan(mass[:, a, b])
+        some = mass[is_there, a, b]
+        out["n"][a, b] = n = len(some)
+        if n == 0:
+            continue
+        resamples = [np.repeat(some, drawn.astype(int)) for drawn in weights[:, is_there]]
+        means = [sample.mean() for sample in resamples if len(sample)]
+        out["mean"][a, b], out["median"][a, b] = some.mean(), np.median(some)
+        out["q25"][a, b], out["q75"][a, b] = np.quantile(some, [0.25, 0.75])
+        if means:
+            out["ci_low"][a, b], out["ci_high"][a, b] = np.quantile(means, [0.025, 0.975])
+        if n > 1:
+            out["sd"][a, b] = some.std(ddof=1)
+            out["sem"][a, b] = some.std(ddof=1) / np.sqrt(n)
+    return out
 
 
 def lazy_volumes(shape, side, n_volumes):

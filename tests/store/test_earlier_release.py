@@ -72,6 +72,24 @@ def keys_and_bytes(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+def is_laid_out_otherwise_since(key):
+    """Rows are one object a scan, matrices grow along `scan`: a store gets both with its first reduction."""
+    return (
+        key == "agg2exp.json"
+        or "importance" in key.split("/")
+        or key.startswith(("importance.zarr/", "rows/"))
+    )
+
+
+def kept(keys):
+    return {key: content for key, content in keys.items() if not is_laid_out_otherwise_since(key)}
+
+
+def matrices_of(store, label):
+    """Matrices and summary; the interval comes of another resampling since."""
+    return store.importance(label), store.global_importance(label).drop_vars(["ci_low", "ci_high"])
+
+
 def test_model_labels_and_scans(old):
     assert old.model == document(old, "model.json")
     assert old.model["class_names"] == list(CLASSES)
@@ -275,7 +293,7 @@ def test_the_same_values_written_again_are_the_same_bytes(old, tmp_path):
     write_again(old, new)
     for name in ("benchmark.parquet", "benchmark/table1.md", f"analysis/{GRADIENT}/normal.csv"):
         new.write_file(name, old.read_file(name))
-    expected, found = (keys_and_bytes(Path(store.uri)) for store in (old, new))
+    expected, found = (kept(keys_and_bytes(Path(store.uri))) for store in (old, new))
     made_by_nobody_here = {  # files beside Zarr, and the groups of labels whose voxels are gone or never were
         key
         for key in expected
@@ -288,16 +306,23 @@ def test_the_same_values_written_again_are_the_same_bytes(old, tmp_path):
         assert found[key] == expected[key], key
     for key in units:  # the same voxels in shards: that release had an object a chunk
         if key.endswith("/zarr.json"):
-            kept = [
+            documents = [
                 {name: value for name, value in document(store, key).items() if name not in LAYOUT}
                 for store in (old, new)
             ]
-            for of_store in kept:
+            for of_store in documents:
                 of_store["attributes"]["agg2exp"].pop("finished")
-            assert kept[0] == kept[1], key
+            assert documents[0] == documents[1], key
             voxels = [plain(store, key.removesuffix("/zarr.json")) for store in (old, new)]
             assert voxels[0].tobytes() == voxels[1].tobytes()
             assert voxels[0].dtype == voxels[1].dtype
+    for label in MATRICES:
+        for scan_id in SCANS:
+            rows, name = old.scan(scan_id).importance(label)
+            xr.testing.assert_identical(new.scan(scan_id).importance(label)[0], rows)
+            assert new.scan(scan_id).has_rows(label, name)
+        xr.testing.assert_identical(new.importance(label), old.importance(label))
+        xr.testing.assert_identical(new.global_importance(label), old.global_importance(label))
 
 
 # What today's pipeline does with it: nothing is computed again.
@@ -329,7 +354,8 @@ AS_BEFORE = {
 
 @pytest.mark.parametrize("label", AS_BEFORE)
 def test_nothing_is_explained_again(copy, label):
-    before = keys_and_bytes(copy / "store")
+    before, store = keys_and_bytes(copy / "store"), open_store(copy / "store")
+    matrices = matrices_of(store, label)
     settings = settings_of(copy, **AS_BEFORE[label])
     assert settings.result_label == label
     planned = plan_scans([str(copy / "scans")], None, settings)
@@ -342,10 +368,14 @@ def test_nothing_is_explained_again(copy, label):
     assert summary.n_cohort == len(SCANS)
     after = keys_and_bytes(copy / "store")
     marks = {key: after.pop(key) for key in list(after) if key.startswith("known/")}
-    assert after == before
+    assert kept(after) == kept(before)
+    for found, expected in zip(matrices_of(store, label), matrices, strict=True):
+        xr.testing.assert_allclose(found, expected, rtol=1e-12)
     assert len(marks) == len(SCANS)
     again = plan_scans([str(copy / "scans")], None, settings)
     assert ([job.scan_id for job in again.kept], again.jobs) == (list(SCANS), [])
+    explain_cohort(planned.jobs, settings, planned.rejected)
+    assert keys_and_bytes(copy / "store") == after | marks
 
 
 def test_no_score_is_made_again(copy):
@@ -371,13 +401,20 @@ def test_no_score_is_made_again(copy):
 
 
 def test_rows_that_are_reduced_again_are_equal(copy):
-    before = keys_and_bytes(copy / "store")
+    before, store = keys_and_bytes(copy / "store"), open_store(copy / "store")
+    rows = {(scan, label): store.scan(scan).importance(label) for scan in SCANS for label in MATRICES}
+    matrices = {label: matrices_of(store, label) for label in MATRICES}
     for summary in reduce_store(ReduceSettings(store=str(copy / "store"), rois=str(copy / "rois"))):
         assert [outcome.status for outcome in summary.outcomes] == ["done", "done"]
     after = keys_and_bytes(copy / "store")
-    before.pop("importance.zarr/zarr.json")  # it lists the labels of the benchmark now, too
     for key, content in before.items():
-        assert after[key] == content, key
+        assert is_laid_out_otherwise_since(key) or after[key] == content, key
+    for (scan, label), (expected, name) in rows.items():
+        xr.testing.assert_identical(store.scan(scan).importance(label)[0], expected)
+        assert store.rows(label).identities(scan) == [name]
+    for label, both in matrices.items():
+        for found, expected in zip(matrices_of(store, label), both, strict=True):
+            xr.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("label", MATRICES)
