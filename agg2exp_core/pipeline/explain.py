@@ -17,7 +17,7 @@ import numpy as np
 
 from agg2exp_core.attribution import Execution, attribute_planes, choose_classes
 from agg2exp_core.errors import ScanError, StoreError
-from agg2exp_core.pipeline.cache import model_of, store_of
+from agg2exp_core.pipeline.cache import model_of, network_remarks, store_of
 from agg2exp_core.pipeline.outcomes import (
     Rejected,
     RunSummary,
@@ -32,6 +32,7 @@ from agg2exp_core.pipeline.reduce import add_regions, reduce_cohort, reduce_scan
 from agg2exp_core.pipeline.settings import ExplainSettings
 from agg2exp_core.pipeline.sinks import Sink, SumSink, VoxelSink
 from agg2exp_core.prediction import predict
+from agg2exp_core.remarks import sentence
 from agg2exp_core.store import ScanStore, WriteQueue, identity
 from agg2exp_core.types import Mask
 from agg2exp_core.volumes import load_scan
@@ -56,12 +57,14 @@ def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
     ------
     ScanError
         If the scan cannot be used.
+    ModelError
+        If the model cannot.
     StoreError
         If the store holds another scan of this id.
     """
-    model = model_of(settings)
+    model, remarks = model_of(settings), network_remarks(settings)
     with without_path(scan.scan_id):
-        loaded = load_scan(scan.path, model, scan.scan_id)
+        loaded = load_scan(scan.path, model, scan.scan_id, settings.accept)
     scan_store = store_of(settings.store).scan(scan.scan_id)
     if scan_store.content_hash() not in (None, loaded.content_hash):
         raise StoreError(
@@ -76,7 +79,7 @@ def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
     if prediction is None:
         scan_store.write_image(loaded)
         prediction = predict(model, loaded, window_batch=settings.window_batch)
-        scan_store.write_prediction(prediction, name)
+        scan_store.write_prediction(prediction, name, (*remarks, *prediction.remarks))
     return Segmented(
         scan_id=scan.scan_id,
         content_hash=loaded.content_hash,
@@ -222,6 +225,7 @@ def explain_scan(scan: ScanJob, settings: ExplainSettings, stages: ScanStages = 
     return ScanOutcome(
         scan_id=scan.scan_id,
         status="done",
+        reason=sentence(store_of(settings.store).scan(scan.scan_id).remarks()),
         n_classes=len(segmented["present"]),
         n_computed=n_computed,
         n_kept=len(wanted) - len(missing),

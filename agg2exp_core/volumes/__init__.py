@@ -8,7 +8,7 @@ from agg2exp_core.volumes.discovery import ScanRef, find_scans, scan_ids
 from agg2exp_core.volumes.nifti_reader import content_hash, read_nifti
 from agg2exp_core.volumes.nifti_writer import write_nifti
 from agg2exp_core.volumes.preprocessing import CTPreprocessing, MonaiPreprocessing
-from agg2exp_core.volumes.reading import load_scan, read_series, read_volume, volume_of
+from agg2exp_core.volumes.reading import load_scan, preprocess, read_series, read_volume, volume_of
 from agg2exp_core.volumes.resampling import overlap_share, resample
 from agg2exp_core.volumes.rois import load_rois, read_names
 
@@ -21,6 +21,7 @@ __all__ = [
     "load_rois",
     "load_scan",
     "overlap_share",
+    "preprocess",
     "read_names",
     "read_nifti",
     "read_series",
