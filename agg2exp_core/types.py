@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agg2exp_core.errors import ModelError
+from agg2exp_core.remarks import Remark
 from agg2exp_core.settings import Flag, Positive, Real, Settings
 
 if TYPE_CHECKING:  # what imports types need not load it
     import dask.array as da
+
+DEGENERATE_SHARE = 0.95
+"""Of a scan: a structure that fills as much is no structure."""
 
 Shape3 = tuple[int, int, int]
 FloatVolume = NDArray[np.floating[Any]]
@@ -69,12 +73,15 @@ class Volume:
         Hex digest of values and grid: the scan's identity.
     path : str
         Where it was read, for messages only.
+    remarks : tuple of Remark
+        What of its files was doubtful, and how it was read.
     """
 
     values: NDArray[np.float32]
     grid: Grid
     content_hash: str
     path: str
+    remarks: tuple[Remark, ...] = ()
 
 
 class Preprocessing(Protocol):
@@ -103,6 +110,8 @@ class Scan:
         The grid of the file, where results are taken back to.
     content_hash : str
         Hex digest of the file's voxels and grid.
+    remarks : tuple of Remark
+        What is doubtful about it.
     """
 
     scan_id: str
@@ -110,6 +119,7 @@ class Scan:
     affine: Affine
     source: Grid
     content_hash: str
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def grid(self) -> Grid:
@@ -162,6 +172,8 @@ class SegmentationModel:
         0 if none is), as in nnU-Net's nested regions.
     origin : mapping
         What its makers' files were and which of their options were chosen, JSON-ready; for the record.
+    remarks : tuple of Remark
+        What of its files was doubtful, and how it was read.
     """
 
     network: torch.nn.Module
@@ -175,6 +187,7 @@ class SegmentationModel:
     fingerprint: str
     decision: str = "argmax"
     origin: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -191,7 +204,7 @@ class SegmentationModel:
         ModelError
             If the network gives anything but logits of its classes on the window's own grid.
         """
-        logits = self.network(windows)
+        logits = self.network(windows.clone())  # a network may change its input in place
         if isinstance(logits, Mapping):
             logits = tuple(logits.values())
         if isinstance(logits, tuple | list) and logits:
@@ -275,6 +288,18 @@ class Prediction:
             for (name, n), total in zip(self.n_voxels.items(), sums, strict=True)
             if n
         }
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What is doubtful about it: one class that fills the scan, or no class but the first."""
+        n_voxels = self.n_voxels
+        largest = max(n_voxels, key=lambda name: n_voxels[name])
+        share = n_voxels[largest] / self.labels.size
+        if largest == self.class_names[0] and share == 1:
+            return (Remark("prediction", f"the model found nothing but {largest}"),)
+        if largest != self.class_names[0] and share >= DEGENERATE_SHARE:
+            return (Remark("prediction", f"{largest} fills {share:.1%} of the scan"),)
+        return ()
 
     def mask(self, class_name: str) -> Mask:
         """Return the voxels of one class ``[X, Y, Z]``."""

@@ -17,13 +17,39 @@ from agg2exp_core.files import whole_file
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
+_FIRST_ELEMENTS = frozenset(
+    (8).to_bytes(2, "little") + element.to_bytes(2, "little")
+    for element in (0x0000, 0x0001, 0x0005, 0x0006, 0x0008, 0x0012, 0x0013, 0x0014, 0x0016, 0x0018)
+)
+"""With which a data set of an image begins that was written without preamble and meta information."""
+_LONGEST_FIRST = 1024
+"""Bytes of such an element: others are no DICOM."""
 _TALKATIVE = ("pydicom", "dicomweb_client", "urllib3")
 
 
 def is_dicom(path: Path) -> bool:
-    """Return whether a file begins as DICOM files do: a preamble, then ``DICM``."""
+    """Return whether a file begins as DICOM does: preamble and ``DICM``, or at once with its data set."""
     with path.open("rb") as stream:
-        return stream.read(PREAMBLE_BYTES + len(MAGIC))[PREAMBLE_BYTES:] == MAGIC
+        block = stream.read(PREAMBLE_BYTES + len(MAGIC))
+    return has_preamble(block) or is_bare(block)
+
+
+def has_preamble(block: bytes) -> bool:
+    """Return whether the first bytes of a file are a preamble, then ``DICM``."""
+    return block[PREAMBLE_BYTES:].startswith(MAGIC)
+
+
+def is_bare(block: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a data set, little endian, without preamble."""
+    if block[:4] not in _FIRST_ELEMENTS:
+        return False
+    explicit = is_explicit(block)
+    return int.from_bytes(block[6:8] if explicit else block[4:8], "little") <= _LONGEST_FIRST
+
+
+def is_explicit(block: bytes) -> bool:
+    """Return whether the first element of a bare data set tells its type."""
+    return block[4:6].isalpha() and block[4:6].isupper()
 
 
 def files_in(folder: Path) -> list[Path]:

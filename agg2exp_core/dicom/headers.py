@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,23 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
 
-from agg2exp_core.dicom.fileio import MAGIC, PREAMBLE_BYTES, BoundedReader, is_dicom, open_dicom
+from agg2exp_core.dicom.fileio import (
+    MAGIC,
+    PREAMBLE_BYTES,
+    BoundedReader,
+    has_preamble,
+    is_dicom,
+    is_explicit,
+    open_dicom,
+)
 from agg2exp_core.errors import ScanError
 
 _KEYWORDS = (
@@ -23,7 +38,7 @@ _KEYWORDS = (
     *("SOPClassUID", "Modality", "ImageType", "BurnedInAnnotation"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
-    *("RescaleSlope", "RescaleIntercept", "RescaleType"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "GantryDetectorTilt"),
 )
 
 
@@ -48,6 +63,21 @@ class Identity:
     patient_id: str = field(repr=False)
     study_uid: str = field(repr=False)
     series_uid: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The unit of the last digit of numbers as they are written: 0.01 of 3.25.
+
+    Parameters
+    ----------
+    position, orientation, spacing : float
+        The finest of each.
+    """
+
+    position: float = 0.0
+    orientation: float = 0.0
+    spacing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +114,10 @@ class Header:
         Intensity = slope * stored value + intercept.
     rescale_type : str
         The unit of that; empty means HU for CT.
+    tilt_degrees : float
+        Of the gantry, as the header says.
+    digits : Digits
+        How finely the numbers above are written.
     """
 
     path: Path
@@ -107,6 +141,8 @@ class Header:
     slope: float | None
     intercept: float | None
     rescale_type: str
+    tilt_degrees: float = 0.0
+    digits: Digits = Digits()
 
 
 @dataclass(frozen=True)
@@ -154,12 +190,12 @@ def _read_header(path: Path) -> Header:
     with open_dicom(path) as stream:
         if not is_dicom(path):
             raise _no_image(path, "a file that does not begin as DICOM does")
-        meta = _read_meta(stream)
+        meta = read_meta(stream)
         if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             raise _no_image(path, "a DICOM directory")
         syntax = UID(meta.get("TransferSyntaxUID", ""))
         _check_syntax(path, syntax)
-        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
+        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_KEYWORDS), force=True)
         sop_class = UID(meta.get("MediaStorageSOPClassUID") or _text(dataset, "SOPClassUID"))
         if sop_class.keyword.endswith("ImageStorage") and not stream.read(1):
             raise ScanError(
@@ -189,14 +225,27 @@ def _read_header(path: Path) -> Header:
             spacing_mm=_numbers(dataset, "PixelSpacing", 2),
             slope=next(iter(_numbers(dataset, "RescaleSlope", 1) or ()), None),
             intercept=next(iter(_numbers(dataset, "RescaleIntercept", 1) or ()), None),
-            rescale_type=_text(dataset, "RescaleType"),
+            rescale_type=_text(dataset, "RescaleType").upper(),
+            tilt_degrees=next(iter(_numbers(dataset, "GantryDetectorTilt", 1) or ()), 0.0),
+            digits=Digits(
+                _digit(dataset, "ImagePositionPatient"),
+                _digit(dataset, "ImageOrientationPatient"),
+                _digit(dataset, "PixelSpacing"),
+            ),
         )
 
 
-def _read_meta(stream: BoundedReader) -> Dataset:
-    """Return the file's meta information, and nothing of its data set; rewind."""
-    stream.seek(PREAMBLE_BYTES + len(MAGIC))
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+def read_meta(stream: BoundedReader) -> Dataset:
+    """Return the file's meta information, and nothing of its data set; rewind.
+
+    A file without any is read as its first bytes show it to be coded.
+    """
+    block = stream.read(PREAMBLE_BYTES + len(MAGIC))
+    if has_preamble(block):
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    else:
+        meta = Dataset()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian if is_explicit(block) else ImplicitVRLittleEndian
     stream.seek(0)
     return meta
 
@@ -237,6 +286,16 @@ def _values(dataset: FileDataset, keyword: str) -> list[Any]:
 
 def _text(dataset: FileDataset, keyword: str) -> str:
     return "\\".join(str(value) for value in _values(dataset, keyword)).strip()
+
+
+def _digit(dataset: FileDataset, keyword: str) -> float:
+    """Return the unit of the finest last digit among the values of an element, 0 where there are none."""
+    texts = [str(getattr(value, "original_string", value)).strip() for value in _values(dataset, keyword)]
+    try:
+        exponents = [Decimal(text).normalize().as_tuple().exponent for text in texts]
+    except InvalidOperation:
+        return 0.0
+    return min((10.0 ** min(e, 0) for e in exponents if isinstance(e, int)), default=0.0)
 
 
 def _count(dataset: FileDataset, keyword: str, default: int) -> int:

@@ -16,6 +16,7 @@ from pydicom.uid import RLELossless
 
 from agg2exp_core.dicom.fileio import open_dicom
 from agg2exp_core.dicom.headers import Header
+from agg2exp_core.dicom.padding import AIR_HU, DARKEST_TISSUE_HU, padding
 from agg2exp_core.dicom.stack import Stack
 from agg2exp_core.errors import ScanError
 
@@ -32,12 +33,13 @@ _FRAME_MARKERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7})
 _PIXEL_KEYWORDS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
 )
 _INT16 = np.iinfo(np.int16)
 
 
-def read_hu(stack: Stack) -> HounsfieldVolume:
-    """Read the voxels of a stack, each slice with its own rescale slope and intercept.
+def read_hu(stack: Stack) -> tuple[HounsfieldVolume, int]:
+    """Read the voxels of a stack, each slice with its own rescale slope and intercept, its padding as air.
 
     Parameters
     ----------
@@ -46,8 +48,10 @@ def read_hu(stack: Stack) -> HounsfieldVolume:
 
     Returns
     -------
-    ndarray of int16 or float32, shape [X, Y, Z]
+    values : ndarray of int16 or float32, shape [X, Y, Z]
         Hounsfield units; int16 where every voxel is a whole number that it holds.
+    n_padded : int
+        Voxels of padding that would have been brighter than air.
 
     Raises
     ------
@@ -57,26 +61,33 @@ def read_hu(stack: Stack) -> HounsfieldVolume:
     # whole slopes of whole voxels stay whole: half the memory of float32
     whole = all(_is_whole(header.slope) and _is_whole(header.intercept) for header in stack.headers)
     volume: Any = np.empty(stack.grid.shape, np.int16 if whole else np.float32, order="F")
+    n_padded = 0
     for z, header in enumerate(stack.headers):
         assert header.slope is not None
         assert header.intercept is not None
+        stored, dataset = _stored(header)
         # scanners may give each slice a slope of its own
-        values = _stored(header).astype(np.float64) * header.slope + header.intercept  # [rows, columns]
+        values = stored.astype(np.float64) * header.slope + header.intercept  # [rows, columns]
+        padded = padding(dataset, stored, values)
+        n_padded += int(np.count_nonzero(values[padded] > DARKEST_TISSUE_HU))
+        values[padded] = np.minimum(values[padded], AIR_HU)
         if volume.dtype == np.int16 and (values.min() < _INT16.min or values.max() > _INT16.max):
             volume = volume.astype(np.float32, order="F")
         volume[:, :, z] = values.T  # rows run down the picture, and are the second axis here
     read: HounsfieldVolume = volume
-    return read
+    return read, n_padded
 
 
-def _stored(header: Header) -> NDArray[np.integer[Any]]:
+def _stored(header: Header) -> tuple[NDArray[np.integer[Any]], Dataset]:
+    """Return the pixels ``[rows, columns]`` as they are stored, and what is said of them."""
     with open_dicom(header.path) as stream:
-        dataset = dcmread(stream, specific_tags=list(_PIXEL_KEYWORDS))
+        dataset = dcmread(stream, specific_tags=list(_PIXEL_KEYWORDS), force=True)
+        dataset.file_meta.TransferSyntaxUID = header.transfer_syntax  # of a file that does not say so
         _check_claims(header, dataset)
         stored = pixel_array(dataset, raw=True)
         if stored.shape != (header.rows, header.columns) or stored.dtype.kind not in "iu":
             raise _damaged(header.path, f"{list(stored.shape)} pixels of {stored.dtype}")
-        return stored
+        return stored, dataset
 
 
 def _check_claims(header: Header, dataset: Dataset) -> None:

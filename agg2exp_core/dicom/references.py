@@ -79,7 +79,7 @@ def source_images(stack: Stack) -> list[Dataset]:
     images: list[Dataset] = []
     for header in stack.headers:
         with open_dicom(header.path) as stream:
-            image = dcmread(stream, stop_before_pixels=True)
+            image = dcmread(stream, stop_before_pixels=True, force=True)
             missing = [keyword for keyword in _NEEDED if not str(image.get(keyword) or "").strip()]
             if missing:
                 raise ScanError(

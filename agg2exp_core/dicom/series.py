@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from agg2exp_core.dicom.headers import Header, NotWantedError
 
 LARGEST_EDGE = 4096
 """Rows or columns; CT matrices have 256 to 2048."""
+HOUNSFIELD_UNITS = ("", "HU", "US")
+"""Rescale types that Hounsfield units go by; US is unspecified, and the voxels are looked at later."""
+ROUNDING = 5e-3
+"""Share by which a spacing may miss its limits: by rounded positions slices of 5 mm lie 5.0004 mm apart."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +60,25 @@ class Rules:
     pixel_spacing_mm: tuple[float, float] = (0.1, 3.0)
     slice_spacing_mm: tuple[float, float] = (0.1, 5.0)
 
-    def check(self, series: Series) -> None:
-        """Refuse a series that its headers show not to be wanted.
+    def wanted(self, series: Series) -> tuple[Series, Counter[str]]:
+        """Return the files of a series that are wanted, and how many are left out for which reason.
 
         Raises
         ------
         NotWantedError
-            With the first rule that it breaks.
+            If too few are left: with the first rule that the series breaks.
         """
+        kept, left_out = list(series.headers), Counter[str]()
+        first: NotWantedError | None = None
         for allowed, holds, said in self._of_a_header():
-            broken = next((header for header in series.headers if not holds(header)), None)
-            if broken is not None:
-                raise _not_wanted(series, said(broken), allowed)
-        if len(series.headers) < self.min_slices:
-            raise _not_wanted(series, f"{len(series.headers)} slices", f"at least {self.min_slices}")
+            broken = [header for header in kept if not holds(header)]
+            if broken:
+                first = first or _not_wanted(series, said(broken[0]), allowed)
+                left_out.update(said(header) for header in broken)
+                kept = [header for header in kept if holds(header)]
+        if len(kept) < self.min_slices:
+            raise first or _not_wanted(series, f"{len(kept)} slices", f"at least {self.min_slices}")
+        return Series(tuple(kept)), left_out
 
     def _of_a_header(self) -> Iterator[tuple[str, Callable[[Header], bool], Callable[[Header], str]]]:
         """Yield each rule: what is allowed, whether a header keeps it, and what else it says."""
@@ -110,12 +120,12 @@ class Rules:
         )
         yield (
             "Hounsfield units: a rescale slope and intercept",
-            lambda h: bool(h.slope) and h.intercept is not None and h.rescale_type in ("", "HU"),
+            lambda h: bool(h.slope) and h.intercept is not None and h.rescale_type in HOUNSFIELD_UNITS,
             lambda h: f"a rescale slope {h.slope} and intercept {h.intercept} to {_term(h.rescale_type)}",
         )
         yield (
             f"{low:g} to {high:g} mm",
-            lambda h: h.spacing_mm is not None and all(low <= mm <= high for mm in h.spacing_mm),
+            lambda h: h.spacing_mm is not None and all(_within(mm, low, high) for mm in h.spacing_mm),
             lambda h: f"pixels {h.spacing_mm} mm apart",
         )
 
@@ -128,7 +138,7 @@ class Rules:
             If `spacing_mm`, from slice to slice, is out of the limits.
         """
         low, high = self.slice_spacing_mm
-        if not low <= spacing_mm <= high:
+        if not _within(spacing_mm, low, high):
             got, allowed = f"slices {spacing_mm:.4g} mm apart", f"{low:g} to {high:g} mm"
             raise _not_wanted(series, got, allowed)
 
@@ -140,6 +150,11 @@ def group(headers: Iterable[Header]) -> list[Series]:
         uid = header.identity.series_uid
         by_uid.setdefault((uid,) if uid else ("", str(header.path.parent)), []).append(header)
     return [Series(tuple(members)) for members in by_uid.values()]
+
+
+def _within(mm: float, low: float, high: float) -> bool:
+    """Return whether a spacing keeps to its limits, which are meant as rounded as files are."""
+    return low * (1 - ROUNDING) <= mm <= high * (1 + ROUNDING)
 
 
 def _not_wanted(series: Series, got: str, allowed: str) -> NotWantedError:

@@ -39,6 +39,7 @@ from agg2exp_core.intake.ledger import (
     Ledger,
     write_json,
 )
+from agg2exp_core.remarks import sentence
 from agg2exp_core.types import Volume
 from agg2exp_core.volumes import read_nifti, volume_of, write_nifti
 from agg2exp_core.volumes.discovery import EXTENSIONS
@@ -186,7 +187,7 @@ class Importer:
         about = {"content_hash": candidate.volume.content_hash, "n_slices": n_slices, **candidate.kept}
         write_nifti(folder / SCAN_FILE, _smallest(candidate.volume.values), candidate.volume.grid)
         write_json(folder / ABOUT_FILE, about)
-        return ImportRecord(content, ACCEPTED, candidate.scan_id)
+        return ImportRecord(content, ACCEPTED, candidate.scan_id, sentence(candidate.volume.remarks))
 
 
 class _NoImageError(NotWantedError):

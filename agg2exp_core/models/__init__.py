@@ -5,9 +5,10 @@
 calls a user's function (``module:attribute``); `wrap_network` takes a network that is already in memory.
 """
 
+from agg2exp_core.models.examination import check_network
 from agg2exp_core.models.loading import PACKAGED_MODELS, check_reference, load_model
 from agg2exp_core.models.precision import PRECISIONS, with_precision
-from agg2exp_core.models.wrapping import check_network, choose_device, wrap_network
+from agg2exp_core.models.wrapping import choose_device, wrap_network
 
 __all__ = [
     "PACKAGED_MODELS",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from agg2exp_core.models.transforms import parsed, preprocessing_of, without_rea
 from agg2exp_core.models.trust import check_trust
 from agg2exp_core.models.weights import load_program, load_weights
 from agg2exp_core.models.wrapping import wrap_network
+from agg2exp_core.remarks import Remark
 from agg2exp_core.types import SegmentationModel
 
 
@@ -53,7 +55,8 @@ def load_bundle(folder: Path, device: torch.device) -> SegmentationModel:
     check_trust(folder, parser.config, ("preprocessing", "inferer", "network_def"))
     try:
         outputs = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
-        n_channels = int(metadata["network_data_format"]["inputs"]["image"]["num_channels"])
+        image = metadata["network_data_format"]["inputs"]["image"]
+        n_channels = int(image["num_channels"])
         class_names = [str(outputs[key]) for key in sorted(outputs, key=int)]
     except (LookupError, TypeError, ValueError) as error:
         raise _wrong(
@@ -63,16 +66,20 @@ def load_bundle(folder: Path, device: torch.device) -> SegmentationModel:
         ) from error
     windows = _windows(parsed(parser, "inferer", folder), folder)
     activation = _activation(config, class_names)
-    return wrap_network(
-        _network(parser, folder, device),
+    network, left_over = _network(parser, folder, device)
+    model = wrap_network(
+        network,
         [BACKGROUND, *class_names] if activation == "sigmoid" else class_names,
         **windows,
         n_channels=n_channels,
         activation=activation,
-        preprocessing=preprocessing_of(parser, folder, {"bundle": config["preprocessing"]}),
+        preprocessing=preprocessing_of(
+            parser, folder, {"bundle": config["preprocessing"]}, str(image.get("modality") or "")
+        ),
         device=device,
         name=str(metadata.get("name", folder.name)),
     )
+    return replace(model, remarks=left_over)
 
 
 def _windows(inferer: Any, folder: Path) -> dict[str, Any]:
@@ -146,13 +153,14 @@ def _read_metadata(path: Path) -> Mapping[str, Any]:
     return metadata
 
 
-def _network(parser: ConfigParser, folder: Path, device: torch.device) -> torch.nn.Module:
+def _network(
+    parser: ConfigParser, folder: Path, device: torch.device
+) -> tuple[torch.nn.Module, tuple[Remark, ...]]:
     """TorchScript by the bundle's own expression or in ``models/``, or a definition with weights."""
     scripted, weights = folder / "models" / "model.ts", folder / "models" / "model.pt"
     if "network_def" in parser.config and weights.is_file():
         network: torch.nn.Module = parsed(parser, "network_def", folder)
-        load_weights(network, weights)
-        return network
+        return network, load_weights(network, weights)
     if scripted.is_file():
-        return load_program(scripted, device)
+        return load_program(scripted, device), ()
     raise _wrong(folder / "models", "no network", "model.ts, or model.pt and a network_def")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -118,8 +119,8 @@ class ModelDescription(Settings):
         if self.network is None:
             return self.wrap(load_program(weights, device), path, device)
         network = self.network.build()
-        load_weights(network, weights)
-        return self.wrap(network, path, device)
+        left_over = load_weights(network, weights)
+        return replace(self.wrap(network, path, device), remarks=left_over)
 
     def wrap(self, network: torch.nn.Module, path: Path, device: torch.device) -> SegmentationModel:
         """Return the model that a file describes so, of a network that has its weights."""

@@ -68,6 +68,32 @@ class _Head(torch.nn.Module):
         return f"adds_background={self.adds_background}, output={self.output!r}"
 
 
+class InItsOwnType(torch.nn.Module):
+    """A network of a type that results cannot have: windows are cast to it, and logits to float32.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network.
+    dtype : torch.dtype
+        Of its weights.
+    """
+
+    def __init__(self, network: torch.nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network
+        self.dtype = dtype
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[B, L, *window]`` in float32."""
+        logits = self.network(windows.to(self.dtype))
+        if isinstance(logits, Mapping):
+            logits = tuple(logits.values())
+        if isinstance(logits, tuple | list):
+            logits = logits[0]
+        return torch.as_tensor(logits).float()
+
+
 def _item(outputs: object, key: str | int) -> torch.Tensor:
     try:
         chosen: torch.Tensor = outputs[key]  # type: ignore[index]
@@ -98,9 +124,10 @@ class MeanOfNetworks(torch.nn.Module):
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Return logits ``[B, L, *window]``."""
-        logits: torch.Tensor = self.members[0](windows)
+        # each gets a copy of its own: it may change its input in place
+        logits: torch.Tensor = self.members[0](windows.clone())
         for member in self.members[1:]:
-            logits = logits + member(windows)
+            logits = logits + member(windows.clone())
         return logits / len(self.members)
 
 
@@ -123,7 +150,7 @@ class MeanOfFlips(torch.nn.Module):
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Return logits ``[B, L, *window]``."""
-        logits: torch.Tensor = self.network(windows)
+        logits: torch.Tensor = self.network(windows.clone())  # it may change its input in place
         for flip in self.flips:
             logits = logits + torch.flip(self.network(torch.flip(windows, flip)), flip)
         return logits / (1 + len(self.flips))

@@ -21,6 +21,7 @@ from agg2exp_core.errors import ModelError
 from agg2exp_core.models.heads import MeanOfFlips, MeanOfNetworks
 from agg2exp_core.models.nnunet_checkpoint import Checkpoint, read_checkpoint
 from agg2exp_core.models.nnunet_plans import (
+    GEOMETRIES,
     ORIENTATIONS,
     check_plans,
     classes_of,
@@ -35,6 +36,8 @@ from agg2exp_core.types import SegmentationModel
 
 _PLANS, _DATASET = "plans.json", "dataset.json"
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
+_MR = ("MR", "T1", "T2", "FLAIR", "DWI", "ADC")
+"""How names of channels begin that are no CT."""
 _ONE_OF_EACH = [list(places) for places in product((0, 1), (2, 3), (4, 5))]
 
 
@@ -119,7 +122,8 @@ def load_nnunet(
         check_plans(folder / _PLANS, raw, configuration)
         window_shape = tuple(int(n) for n in configuration.patch_size)
         class_names, has_regions = classes_of(dataset)
-        n_channels = len(dataset.get("channel_names") or dataset["modality"])
+        channels = dict(dataset.get("channel_names") or dataset["modality"])
+        n_channels = len(channels)
         networks = [
             network_of_plans(configuration, n_channels, len(class_names) - has_regions) for _ in checkpoints
         ]
@@ -128,6 +132,8 @@ def load_nnunet(
             tuple(plans.transpose_forward),
             plans.foreground_intensity_properties_per_channel,
             options.orientation or ORIENTATIONS[raw["image_reader_writer"]],
+            GEOMETRIES[raw["image_reader_writer"]],
+            any(str(name).upper().startswith(_MR) for name in channels.values()),
         )
     except ModelError:
         raise
@@ -135,8 +141,11 @@ def load_nnunet(
         raise unusable(
             folder, f"plans that nnU-Net cannot use ({type(error).__name__}: {error})", "its own"
         ) from error
-    for network, checkpoint in zip(networks, checkpoints, strict=True):
-        fit_weights(network, checkpoint.weights, checkpoint.path)
+    remarks = [
+        remark
+        for network, checkpoint in zip(networks, checkpoints, strict=True)
+        for remark in fit_weights(network, checkpoint.weights, checkpoint.path)
+    ]
     network = networks[0] if len(networks) == 1 else MeanOfNetworks(networks)
     mirrored = _mirror_axes(checkpoints[0]) if options.mirroring else ()
     model = wrap_network(
@@ -161,7 +170,7 @@ def load_nnunet(
         ],
         "mirrored_axes": list(mirrored),
     }
-    return replace(model, origin=origin)
+    return replace(model, origin=origin, remarks=(*model.remarks, *remarks))
 
 
 def _read(path: Path) -> dict[str, Any]:

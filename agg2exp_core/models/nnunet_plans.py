@@ -19,6 +19,13 @@ ORIENTATIONS = {
     "NibabelIOWithReorient": "RAS",
 }
 """What nnU-Net's readers do to a scan: nothing, or turn it."""
+GEOMETRIES = {
+    "SimpleITKIO": "itk",
+    "SimpleITKIOWithReorient": "itk",
+    "NibabelIO": "zooms",
+    "NibabelIOWithReorient": "nifti",
+}
+"""Which grid they take a NIfTI file to lie on, where its header tells several."""
 _PREPROCESSOR = "DefaultPreprocessor"
 _NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet")
 _RESAMPLINGS = (

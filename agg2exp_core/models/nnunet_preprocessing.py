@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agg2exp_core.errors import ScanError
 from agg2exp_core.memory import require_memory
 from agg2exp_core.types import Affine, Volume
-from agg2exp_core.volumes.preprocessing import require_hounsfield_units
+from agg2exp_core.volumes.plausibility import ANYTHING, HOUNSFIELD, NO_HOUNSFIELD
 
 NORMALIZATIONS = ("CTNormalization", "ZScoreNormalization", "RescaleTo01Normalization", "NoNormalization")
 """Schemes that are honoured: they depend on the scan and the plans alone."""
@@ -39,12 +39,18 @@ class NnunetPreprocessing:
     orientation : str or None
         Axis codes that a scan is brought to first, such as ``RAS``; None to take it as it lies in its file,
         as nnU-Net does.
+    geometry : {"nifti", "itk", "zooms"}
+        Which grid nnU-Net's reader takes a file to lie on, as `agg2exp_core.volumes.read_volume` has it.
+    for_another_modality : bool
+        Whether the data set names its channels, and none of them CT.
     """
 
     configuration: Any
     transpose: tuple[int, ...]
     intensities: Mapping[str, Any]
     orientation: str | None
+    geometry: str = "nifti"
+    for_another_modality: bool = False
 
     def __call__(self, volume: Volume) -> tuple[torch.Tensor, Affine]:
         """Return the image ``[C, *]`` with nnU-Net's axes, and its affine.
@@ -52,13 +58,11 @@ class NnunetPreprocessing:
         Raises
         ------
         ScanError
-            If CT is not in Hounsfield units, or the resampled volume is empty or does not fit in memory.
+            If the resampled volume is empty or does not fit in memory.
         """
         from nnunetv2.preprocessing.cropping.cropping import crop_to_nonzero
         from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 
-        if "CTNormalization" in self.configuration.normalization_schemes:
-            require_hounsfield_units(volume)
         values, affine = self._in_order(volume)
         values, inside, box = crop_to_nonzero(values)
         affine = affine @ _shift([low for low, _ in box])
@@ -108,6 +112,12 @@ class NnunetPreprocessing:
             )
             values[c] = scheme.run(values[c], inside[0])
         return values
+
+    @property
+    def expects(self) -> tuple[str, ...]:
+        """What the scans are to hold, by channel."""
+        expected = {"CTNormalization": HOUNSFIELD, "ZScoreNormalization": NO_HOUNSFIELD}
+        return tuple(expected.get(name, ANYTHING) for name in self.configuration.normalization_schemes)
 
     def describe(self) -> Mapping[str, Any]:
         """Return JSON-ready settings; equal settings mean equal results."""

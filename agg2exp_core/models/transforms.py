@@ -38,8 +38,10 @@ def described_transforms(path: Path, transforms: list[dict[str, Any]]) -> MonaiP
     return preprocessing_of(parser, path, {"transforms": transforms})
 
 
-def preprocessing_of(parser: ConfigParser, where: Path, described: Mapping[str, Any]) -> MonaiPreprocessing:
-    """Return what the part ``preprocessing`` of a trusted configuration makes."""
+def preprocessing_of(
+    parser: ConfigParser, where: Path, described: Mapping[str, Any], modality: str = ""
+) -> MonaiPreprocessing:
+    """Return what the part ``preprocessing`` of a trusted configuration makes, for scans of a modality."""
     transforms = parsed(parser, "preprocessing", where)
     steps = list(transforms.transforms) if isinstance(transforms, Compose) else [transforms]
     strange = [step for step in steps if not callable(step)]
@@ -50,7 +52,7 @@ def preprocessing_of(parser: ConfigParser, where: Path, described: Mapping[str, 
             allowed="transforms, each with its _target_",
             remedy="correct the preprocessing",
         )
-    return MonaiPreprocessing(steps, described)
+    return MonaiPreprocessing(steps, described, modality)
 
 
 def parsed(parser: ConfigParser, key: str, where: Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,19 @@ import torch
 from safetensors.torch import load_file
 
 from agg2exp_core.errors import ModelError
+from agg2exp_core.remarks import Remark
 
 _NESTS = ("state_dict", "model", "network_weights", "model_state_dict")
 """Keys under which training code keeps a network's tensors."""
 _PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and `torch.compile` put before the names of tensors."""
+_OF_TRAINING = ("loss", "criterion", "metric")
+"""Words in the names of a training's own parts, which hold buffers beside the network."""
+_MOST_NAMED = 3
 
 
-def load_weights(network: torch.nn.Module, path: Path) -> None:
-    """Load a state dict into a network, never by unpickling code.
+def load_weights(network: torch.nn.Module, path: Path) -> tuple[Remark, ...]:
+    """Load a state dict into a network, never by unpickling code; return what of the file is left over.
 
     Raises
     ------
@@ -31,7 +35,7 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
     for key in _NESTS:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
-    fit_weights(network, state, path)
+    return fit_weights(network, state, path)
 
 
 def read_tensors(path: Path, allowed: list[Any] | None = None) -> Any:
@@ -63,8 +67,18 @@ def read_tensors(path: Path, allowed: list[Any] | None = None) -> Any:
         ) from error
 
 
-def fit_weights(network: torch.nn.Module, state: Any, where: Path) -> None:
-    """Put a state dict into a network, whichever wrapper its names tell of.
+def fit_weights(network: torch.nn.Module, state: Any, where: Path) -> tuple[Remark, ...]:
+    """Put a state dict into a network, whichever wrapper its names tell of; return what is left over.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network.
+    state : mapping of str to torch.Tensor
+        Its tensors, all under one prefix where a training module held it as an attribute. What lies beside
+        that prefix, such as the buffers of a loss, is left over.
+    where : Path
+        The file, for messages.
 
     Raises
     ------
@@ -72,7 +86,14 @@ def fit_weights(network: torch.nn.Module, state: Any, where: Path) -> None:
         If its tensors are not the network's.
     """
     try:
-        network.load_state_dict({_bare(name): value for name, value in state.items()})
+        tensors = {_bare(name): value for name, value in state.items()}
+        prefix = _prefix(tensors, list(network.state_dict()), where)
+        own = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+        left_over = [name for name in tensors if not name.startswith(prefix)]
+        if not prefix:
+            left_over = [name for name in own if _is_of_training(name)]
+            own = {name: value for name, value in own.items() if name not in left_over}
+        network.load_state_dict(own)
     except (RuntimeError, AttributeError, TypeError) as error:
         raise ModelError(
             where,
@@ -80,6 +101,30 @@ def fit_weights(network: torch.nn.Module, state: Any, where: Path) -> None:
             allowed=f"the tensors of {type(network).__name__} as it is described",
             remedy="correct the network's arguments, or name the right weights",
         ) from error
+    if not left_over:
+        return ()
+    named = ", ".join(left_over[:_MOST_NAMED]) + ("" if len(left_over) <= _MOST_NAMED else ", …")
+    return (Remark("weights", f"{len(left_over)} tensors of {where.name} are left over: {named}"),)
+
+
+def _prefix(tensors: Mapping[str, Any], wanted: Sequence[str], where: Path) -> str:
+    """Return the prefix under which all of a network's tensors lie; empty where there is none."""
+    if not wanted or set(wanted) <= set(tensors):
+        return ""
+    ends = [name.removesuffix(wanted[0]) for name in tensors if name.endswith(f".{wanted[0]}")]
+    found = [prefix for prefix in ends if all(prefix + name in tensors for name in wanted)]
+    if len(found) > 1:
+        raise ModelError(
+            where,
+            got=f"the tensors of {len(found)} such networks, under {', '.join(found)}",
+            allowed="those of one",
+            remedy="save the state_dict() of the network that is meant",
+        )
+    return found[0] if found else ""
+
+
+def _is_of_training(name: str) -> bool:
+    return any(word in name.partition(".")[0].lower() for word in _OF_TRAINING)
 
 
 def _bare(name: str) -> str:

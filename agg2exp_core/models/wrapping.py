@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from agg2exp_core.errors import ModelError, UsageError
-from agg2exp_core.models.heads import ACTIVATIONS, with_head
+from agg2exp_core.errors import UsageError
+from agg2exp_core.models.heads import ACTIVATIONS, InItsOwnType, with_head
 from agg2exp_core.types import Preprocessing, SegmentationModel, WindowSettings
 from agg2exp_core.volumes import CTPreprocessing
 
@@ -143,6 +143,10 @@ def wrap_network(
     if activation == "regions":
         settings["activation"] = activation
     floating = [p.dtype for p in network.parameters() if p.is_floating_point()]
+    dtype = floating[0] if floating else torch.float32
+    identity = fingerprint(network, settings)
+    if dtype == torch.bfloat16:  # NumPy and Zarr have no such type
+        network, dtype = InItsOwnType(network, dtype).eval(), torch.float32
     return SegmentationModel(
         network=network,
         class_names=tuple(class_names),
@@ -150,32 +154,8 @@ def wrap_network(
         windows=windows,
         preprocessing=preprocessing,
         device=target,
-        dtype=floating[0] if floating else torch.float32,
+        dtype=dtype,
         name=name,
-        fingerprint=fingerprint(network, settings),
+        fingerprint=identity,
         decision=ACTIVATIONS[activation],
     )
-
-
-@torch.no_grad()
-def check_network(model: SegmentationModel) -> None:
-    """Pass one empty window through the network, so that what does not fit is known at once.
-
-    Raises
-    ------
-    ModelError
-        If the network refuses the channels or the window, or gives other logits than its classes.
-    """
-    shape = (1, model.n_channels, *model.windows.shape)
-    try:
-        model.logits(torch.zeros(shape, device=model.device, dtype=model.dtype))
-    except (RuntimeError, ValueError, TypeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        last = str(error).strip().splitlines()[-1]
-        raise ModelError(
-            model.name,
-            got=f"a network that refuses a window {list(shape)} ({last})",
-            allowed="windows [B, C, X, Y, Z] with the channels and the size that its files state",
-            remedy="correct n_channels or the window in the model's files",
-        ) from error

@@ -29,6 +29,7 @@ from agg2exp_core.pipeline.outcomes import (
 from agg2exp_core.pipeline.plan import register
 from agg2exp_core.pipeline.settings import ExplainSettings
 from agg2exp_core.pipeline.tabulate import tabulate
+from agg2exp_core.remarks import sentence
 from agg2exp_core.store import ScanStore, Store, identity
 from agg2exp_core.store.evaluations import Evaluations
 
@@ -211,6 +212,7 @@ def benchmark_scan(
     return ScanOutcome(
         scan_id=scan.scan_id,
         status="done",
+        reason=sentence(scan_store.remarks()),
         n_classes=len(classes),
         n_computed=len(missing),
         n_kept=len(units) - len(missing),

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from agg2exp_core.errors import unknown_name
 from agg2exp_core.pipeline.settings import ExplainSettings
+from agg2exp_core.remarks import Acceptable
 from agg2exp_core.settings import Flag, Settings
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class BenchmarkSettings(Settings):
     """auto, cpu, or a GPU such as cuda:0."""
     window_batch: Annotated[int, Field(ge=1)] | None = None
     """Windows per pass of the network, at most; by default what fits."""
+    accept: Annotated[list[Acceptable], Flag("--accept", commas=True)] = []
+    """What is right though it looks wrong, as in `agg2exp explain`: hu, modality, chance, batch."""
 
     def explanation(self, method: str, params: Mapping[str, Any]) -> ExplainSettings:
         """Return how a method explains the scans of this benchmark."""
@@ -72,6 +75,7 @@ class BenchmarkSettings(Settings):
             seed=self.seed,
             device=self.device,
             window_batch=self.window_batch,
+            accept=self.accept,
         )
 
     @cached_property

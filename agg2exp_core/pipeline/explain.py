@@ -17,7 +17,7 @@ import numpy as np
 
 from agg2exp_core.attribution import Execution, attribute_planes, choose_classes
 from agg2exp_core.errors import ScanError, StoreError
-from agg2exp_core.pipeline.cache import model_of, store_of
+from agg2exp_core.pipeline.cache import model_of, network_remarks, store_of
 from agg2exp_core.pipeline.known import is_unchanged, mark_complete, stamp_or_none
 from agg2exp_core.pipeline.outcomes import (
     Rejected,
@@ -34,10 +34,11 @@ from agg2exp_core.pipeline.reduce import add_regions, reduce_cohort, reduce_scan
 from agg2exp_core.pipeline.settings import ExplainSettings
 from agg2exp_core.pipeline.sinks import Sink, SumSink, VoxelSink
 from agg2exp_core.prediction import predict
+from agg2exp_core.remarks import sentence
 from agg2exp_core.store import ScanStore, WriteQueue, identity
 from agg2exp_core.store.marks import forget
-from agg2exp_core.types import Mask, Volume
-from agg2exp_core.volumes import prepared, read_volume
+from agg2exp_core.types import Mask, SegmentationModel, Volume
+from agg2exp_core.volumes import prepared, read_for
 
 Progress = Callable[[int, int], None]
 """Told the window batches done and their total."""
@@ -61,22 +62,24 @@ def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
     ------
     ScanError
         If the scan cannot be used.
+    ModelError
+        If the model cannot.
     StoreError
         If the store holds another scan of this id.
     """
-    model = model_of(settings)
+    model, remarks = model_of(settings), network_remarks(settings)
     scan_store = store_of(settings.store).scan(scan.scan_id)
     content_hash, volume = _content(scan, settings)
     name = identity(scan=content_hash, model=model.fingerprint)
     prediction = scan_store.prediction() if scan_store.prediction_identity() == name else None
     kept = prediction is not None
     if prediction is None:
-        volume = _read(scan) if volume is None else volume
-        with without_path(scan.scan_id):
-            loaded = prepared(volume, model, scan.scan_id)
+        volume = _read(scan, model) if volume is None else volume
+        with _set_aside(scan):
+            loaded = prepared(volume, model, scan.scan_id, settings.accept)
         scan_store.write_image(loaded)
         prediction = predict(model, loaded, window_batch=settings.window_batch)
-        scan_store.write_prediction(prediction, name)
+        scan_store.write_prediction(prediction, name, (*remarks, *prediction.remarks))
     return Segmented(
         scan_id=scan.scan_id,
         content_hash=content_hash,
@@ -93,7 +96,7 @@ def _content(scan: ScanJob, settings: ExplainSettings) -> tuple[str, Volume | No
         forget(store.root, scan.scan_id)  # marks of a scan that was removed
     elif not settings.recheck and is_unchanged(settings.store, scan.scan_id, stamp_or_none(scan.path)):
         return held, None
-    volume = _read(scan)
+    volume = _read(scan, model_of(settings))
     if held not in (None, volume.content_hash):
         raise StoreError(
             scan.scan_id,
@@ -104,10 +107,17 @@ def _content(scan: ScanJob, settings: ExplainSettings) -> tuple[str, Volume | No
     return volume.content_hash, volume
 
 
-def _read(scan: ScanJob) -> Volume:
+def _read(scan: ScanJob, model: SegmentationModel) -> Volume:
+    with _set_aside(scan):
+        return read_for(model, scan.path)
+
+
+@contextmanager
+def _set_aside(scan: ScanJob) -> Iterator[None]:
+    """Let a scan that cannot be used, which only its voxels tell, be recorded as such."""
     try:
-        return read_volume(scan.path)
-    except ScanError as error:  # headers were looked at before
+        yield
+    except ScanError as error:
         told = {"got": error.got, "allowed": error.allowed, "remedy": error.remedy}
         raise UnusableScanError(scan.scan_id, **told) from None
 
@@ -250,6 +260,7 @@ def explain_scan(scan: ScanJob, settings: ExplainSettings, stages: ScanStages = 
     return ScanOutcome(
         scan_id=scan.scan_id,
         status="done",
+        reason=sentence(store_of(settings.store).scan(scan.scan_id).remarks()),
         n_classes=len(segmented["present"]),
         n_computed=n_computed,
         n_kept=len(wanted) - len(missing),

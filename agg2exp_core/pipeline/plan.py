@@ -9,8 +9,8 @@ from pathlib import Path
 from agg2exp_core.attribution import choose_classes
 from agg2exp_core.datasets import read_datalist
 from agg2exp_core.errors import ScanError, UsageError
-from agg2exp_core.models import check_network, check_reference
-from agg2exp_core.pipeline.cache import model_of, store_of
+from agg2exp_core.models import check_reference
+from agg2exp_core.pipeline.cache import model_of, network_remarks, store_of
 from agg2exp_core.pipeline.known import Known, answer_to
 from agg2exp_core.pipeline.outcomes import Rejected, ScanJob
 from agg2exp_core.pipeline.settings import ExplainSettings
@@ -95,7 +95,7 @@ def plan_scans(scans: Sequence[str], scan_id: str | None, settings: ExplainSetti
             rejected.append(Rejected(job.scan_id, error.reason))
     if usable:
         choose_classes(model_of(settings), settings.classes)
-        check_network(model_of(settings))
+        network_remarks(settings)
     return Plan(usable, kept, errors, rejected, settings)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from agg2exp_core.errors import UsageError
+from agg2exp_core.remarks import Acceptable
 from agg2exp_core.settings import Flag, Settings
 
 if TYPE_CHECKING:  # both take seconds to load, and options are read before
@@ -54,6 +55,10 @@ class ExplainSettings(Settings):
     """Compute again what retention dropped the voxels of."""
     recheck: bool = False
     """Read every scan again, also those whose files have not changed since they were explained."""
+    accept: Annotated[list[Acceptable], Flag("--accept", commas=True)] = []
+    """What is right though it looks wrong (again for more): hu (a CT that does not look like Hounsfield
+    units), modality (a CT for a model of another modality), chance or batch (a network whose logits vary by
+    chance, or with the other windows of a pass)."""
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse what goes against itself."""

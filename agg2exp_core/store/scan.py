@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import StoreError, unknown_name
+from agg2exp_core.remarks import Remark
 from agg2exp_core.store import nodes, ome
 from agg2exp_core.store.keys import METADATA, check_name
 from agg2exp_core.store.root import Root
@@ -44,11 +45,13 @@ class ScanStore:
 
     def write_image(self, scan: Scan) -> None:
         """Store the preprocessed image with its affine, its source grid and its content hash."""
-        attributes = {
+        attributes: dict[str, Any] = {
             "affine": scan.affine.tolist(),
             "source": {"shape": list(scan.source.shape), "affine": scan.source.affine.tolist()},
             "content_hash": scan.content_hash,
         }
+        if scan.remarks:
+            attributes["remarks"] = [remark.as_json() for remark in scan.remarks]
         if (before := self._attributes()) is not None and before != attributes:
             self.root.delete(self._path(METADATA))
         image = scan.image.detach().cpu().numpy().astype(np.float32, copy=False)  # [C, X, Y, Z]
@@ -73,15 +76,21 @@ class ScanStore:
             affine=np.array(attributes["affine"], dtype=np.float64),
             source=Grid(tuple(source["shape"]), np.array(source["affine"], dtype=np.float64)),
             content_hash=attributes["content_hash"],
+            remarks=tuple(map(Remark.of_json, attributes.get("remarks", ()))),
         )
+
+    def remarks(self) -> tuple[Remark, ...]:
+        """Return what is doubtful about the scan and its prediction, as it was found when they were made."""
+        places = (self._attributes() or {}, self._attributes("labels", PREDICTION) or {})
+        return tuple(Remark.of_json(stored) for place in places for stored in place.get("remarks", ()))
 
     def content_hash(self) -> str | None:
         """Return the content hash of the stored image, or None if there is none."""
         attributes = self._attributes()
         return None if attributes is None else str(attributes["content_hash"])
 
-    def write_prediction(self, prediction: Prediction, identity: str) -> None:
-        """Store labels as the OME-Zarr label image ``labels/prediction``.
+    def write_prediction(self, prediction: Prediction, identity: str, remarks: Sequence[Remark] = ()) -> None:
+        """Store labels as the OME-Zarr label image ``labels/prediction``, with what is doubtful about them.
 
         Own logits and probabilities are the plain arrays ``prediction/own_logit`` and
         ``prediction/own_probability`` ``[X, Y, Z]``: OME-Zarr label images hold integers alone.
@@ -94,11 +103,13 @@ class ScanStore:
             path = self._path(PREDICTION, name)
             put_array(self.root, path, values, ome.SPACE_AXES, {"identity": identity})
         smallest = np.min_scalar_type(max(len(prediction.class_names) - 1, 0))
-        attributes = {
+        attributes: dict[str, Any] = {
             "identity": identity,
             "class_names": list(prediction.class_names),
             "doubt": {"entropy": dict(prediction.entropy), "uncertainty": prediction.uncertainty},
         }
+        if remarks:
+            attributes["remarks"] = [remark.as_json() for remark in remarks]
         self._write_label(PREDICTION, prediction.labels.astype(smallest, copy=False), attributes)
 
     def prediction(self) -> Prediction | None:

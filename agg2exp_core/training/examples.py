@@ -19,7 +19,7 @@ from agg2exp_core.errors import Agg2ExpError, UsageError
 from agg2exp_core.phantom import Phantom, make_phantom
 from agg2exp_core.training.config import PhantomData, PretrainingConfig, TrainingConfig, TreeScans
 from agg2exp_core.types import Grid, Preprocessing, Volume
-from agg2exp_core.volumes import CTPreprocessing, content_hash, read_nifti, resample
+from agg2exp_core.volumes import CTPreprocessing, content_hash, preprocess, read_nifti, resample
 
 T = TypeVar("T")
 Split = Literal["training", "validation", "test"]
@@ -195,7 +195,7 @@ def _with_labels(
 ) -> Tensors:
     """Return image and labels on the network's grid."""
     case = cases[scan_id]
-    image, affine = preprocessing(read_nifti(case.image))
+    image, affine, _ = preprocess(read_nifti(case.image), preprocessing)
     labels, grid = merge_labels(case, class_names)
     x, y, z = (int(n) for n in image.shape[1:])
     onto = resample(labels, grid, Grid((x, y, z), affine), interpolation="nearest")
@@ -207,7 +207,7 @@ def _example(scan_id: str, stored: Tensors) -> Example:
 
 
 def _image_alone(preprocessing: CTPreprocessing, file: str) -> Tensors:
-    return {"image": preprocessing(read_nifti(Path(file)))[0]}
+    return {"image": preprocess(read_nifti(Path(file)), preprocessing)[0]}
 
 
 def _image(file: str, stored: Tensors) -> torch.Tensor:

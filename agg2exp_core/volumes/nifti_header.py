@@ -13,6 +13,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import ScanError
+from agg2exp_core.remarks import Remark
 from agg2exp_core.types import Affine, Grid, Shape3
 
 HEADER_BYTES = 540
@@ -20,6 +21,13 @@ HEADER_BYTES = 540
 SINGULAR_SHARE = 1e-3
 """Voxel volume as a share of the product of the edges, under which the axes lie in one plane."""
 
+QUATERNION_TOLERANCE = 1e-3
+"""By which b, c, d of a quaternion may be longer than 1: they are stored in float32."""
+SPACING_TOLERANCE = 1e-2
+DIRECTION_TOLERANCE = 1.0
+"""In degrees: the forms of a header that differ by less are one."""
+
+_UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
 _KINDS: tuple[tuple[int, Any, slice, bytes], ...] = (
     (348, Nifti1Header, slice(344, 348), b"n+1\0"),
     (540, Nifti2Header, slice(4, 8), b"n+2\0"),
@@ -42,6 +50,8 @@ class Layout:
         Intensity = slope * voxel + intercept.
     n_channels : int
         Volumes along the fourth axis.
+    remarks : tuple of Remark
+        What of the geometry is doubtful.
     """
 
     grid: Grid
@@ -50,6 +60,7 @@ class Layout:
     slope: float
     intercept: float
     n_channels: int = 1
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def n_voxels(self) -> int:
@@ -79,13 +90,18 @@ def parse_header(block: bytes, where: str, most_channels: int = 1) -> Layout:
     shape, n_channels = _shape(header["dim"], where, most_channels)
     _check_spacing(header["pixdim"], where)
     slope, intercept = _scaling(header, where)
+    scale, remarks = _millimetres(header)
+    affine = _affine(header, where)
+    remarks += _other_forms(header, affine)
+    affine[:3] *= scale
     return Layout(
-        grid=Grid(shape, _affine(header, where)),
+        grid=Grid(shape, affine),
         dtype=_dtype(header, where),
         offset=_offset(header, where),
         slope=slope,
         intercept=intercept,
         n_channels=n_channels,
+        remarks=remarks,
     )
 
 
@@ -107,12 +123,14 @@ def _recognise(block: bytes, where: str) -> Any:
 def _shape(dim: NDArray[Any], where: str, most_channels: int) -> tuple[Shape3, int]:
     n_axes = int(dim[0])
     sizes = [int(n) for n in dim[1 : 1 + n_axes]] if 0 < n_axes <= 7 else []
-    x, y, z, n_channels = [*sizes, 0, 0, 0][:3] + [*sizes[3:], 1][:1]
-    if n_axes not in (3, 4) or min(x, y, z) < 2 or not 1 <= n_channels <= most_channels:
+    x, y, z = [*sizes, 0, 0, 0][:3]
+    further = [n for n in sizes[3:] if n != 1]  # axes of size 1 hold nothing
+    n_channels = further[0] if further else 1
+    if n_axes < 3 or len(further) > 1 or min(x, y, z) < 2 or not 1 <= n_channels <= most_channels:
         raise ScanError(
             where,
             got=f"data with {n_axes} axes of sizes {sizes}",
-            allowed="three axes of at least 2 voxels, and perhaps a fourth "
+            allowed="three axes of at least 2 voxels, and perhaps one more "
             + (f"of up to {most_channels} channels" if most_channels > 1 else "of size 1"),
             remedy="split a series into single volumes; if the sizes look wrong, export the scan again",
         )
@@ -145,19 +163,67 @@ def _check_spacing(pixdim: NDArray[Any], where: str) -> None:
 def _affine(header: Any, where: str) -> Affine:
     """Return the sform, else the qform, else the spacing alone (NIfTI's methods 3, 2 and 1)."""
     header["pixdim"][0] = -1 if header["pixdim"][0] == -1 else 1  # qfac: the standard reads 0 as 1
+    _mend_quaternion(header)
     try:
         with np.errstate(all="ignore"):
-            affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+            affine = np.array(header.get_best_affine(), dtype=np.float64)
             edges = np.linalg.norm(affine[:3, :3], axis=0)
             share = abs(np.linalg.det(affine[:3, :3])) / np.prod(edges)
     except (HeaderDataError, ValueError):
         affine, share = np.full((4, 4), np.nan), np.nan
     if not np.isfinite(affine).all() or not share > SINGULAR_SHARE:
+        if int(header["sform_code"]) <= 0 < int(header["qform_code"]):
+            bcd = [round(float(v), 6) for v in _quaternion(header)]
+            got = f"a qform whose quaternion {bcd} is no rotation, and so no affine"
+            raise _wrong_header(where, got, "b, c, d of a unit quaternion")
         rows = [[round(float(v), 4) for v in row] for row in affine[:3]]
         raise _wrong_header(
             where, f"a singular or non-finite affine {rows}", "an affine whose three axes span the space"
         )
     return affine
+
+
+def _quaternion(header: Any) -> NDArray[np.float64]:
+    return np.array([header[f"quatern_{name}"] for name in "bcd"], dtype=np.float64)
+
+
+def _mend_quaternion(header: Any) -> None:
+    """Scale b, c, d to length 1 where rounding made them longer, as ITK and NIfTI's own library do."""
+    length = float(np.linalg.norm(_quaternion(header)))
+    if 1 < length <= 1 + QUATERNION_TOLERANCE:
+        for name, value in zip("bcd", _quaternion(header) / length, strict=True):
+            header[f"quatern_{name}"] = value
+
+
+def _millimetres(header: Any) -> tuple[float, tuple[Remark, ...]]:
+    """Return the mm that a unit of the header is, and a remark where it is another; unknown means mm."""
+    name, scale = _UNITS.get(int(header["xyzt_units"]) & 0b111, ("", 1.0))
+    if not name:
+        return 1.0, ()
+    return scale, (Remark("units", f"the header counts in {name}; lengths are read so"),)
+
+
+def _other_forms(header: Any, affine: Affine) -> tuple[Remark, ...]:
+    """Return a remark where the forms that are not used tell of another spacing or other directions."""
+    used = "sform" if int(header["sform_code"]) > 0 else "qform" if int(header["qform_code"]) > 0 else ""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    name, its_spacing = "pixdim", np.asarray(header["pixdim"][1:4], dtype=np.float64)
+    angle = 0.0
+    if used == "sform" and int(header["qform_code"]) > 0:
+        try:
+            with np.errstate(all="ignore"):
+                axes = np.asarray(header.get_qform(), dtype=np.float64)[:3, :3]
+        except (HeaderDataError, ValueError):
+            return (Remark("geometry", "the qform is no rotation; the sform is read"),)
+        name, its_spacing = "qform", np.linalg.norm(axes, axis=0)
+        cosines = np.sum(axes * affine[:3, :3], axis=0) / (its_spacing * spacing)
+        angle = float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
+    mm, its_mm = (" x ".join(f"{v:.4g}" for v in values) for values in (spacing, its_spacing))
+    if not np.allclose(its_spacing, spacing, rtol=SPACING_TOLERANCE):
+        return (Remark("geometry", f"{used} and {name} disagree: voxels of {mm} or {its_mm}"),)
+    if angle > DIRECTION_TOLERANCE:
+        return (Remark("geometry", f"{used} and {name} disagree by {angle:.3g} degrees"),)
+    return ()
 
 
 def _offset(header: Any, where: str) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agg2exp_core.errors import ScanError
 from agg2exp_core.memory import require_memory
 from agg2exp_core.types import Grid, Volume
+from agg2exp_core.volumes.nifti_geometry import grid_of_reader
 from agg2exp_core.volumes.nifti_header import HEADER_BYTES, Layout, parse_header
 
 CHUNK_VOXELS = 1 << 21
@@ -28,14 +29,18 @@ MOST_CHANNELS = 16
 """Of a scan: a longer fourth axis is a series in time."""
 
 
-def read_nifti(path: str | Path) -> Volume:
+def read_nifti(path: str | Path, geometry: str = "nifti") -> Volume:
     """Read a scan.
 
     Parameters
     ----------
     path : str or Path
         A single-file NIfTI, ``.nii`` or ``.nii.gz`` (told by content): any orientation, integer or real
-        voxels of up to 64 bits, three axes or four with up to `MOST_CHANNELS` channels.
+        voxels of up to 64 bits, three axes or four with up to `MOST_CHANNELS` channels; further axes of
+        size 1 hold nothing.
+    geometry : {"nifti", "itk", "zooms"}
+        Whose grid counts where sform, qform and spacing of the header disagree: that of the standard, of
+        ITK's reader, or the standard's with the edges that the header tells as the spacing.
 
     Returns
     -------
@@ -51,13 +56,17 @@ def read_nifti(path: str | Path) -> Volume:
 
     Notes
     -----
-    Units are taken as mm; neither they nor any descriptive field of the header are read. Where neither
-    sform nor qform is given, the grid is the header's spacing around the centre, the first axis to the left.
+    Lengths are in the header's unit, mm where it names none; no descriptive field of the header is read.
+    Where neither sform nor qform is given, the grid is the header's spacing around the centre, the first
+    axis to the left. What forms or units leave doubtful is in the remarks.
     """
-    values, grid = _read(path, MOST_CHANNELS)
+    values, layout = _read(path, MOST_CHANNELS)
     for channel in values if values.ndim == 4 else [values]:
         refuse_constant(channel, str(path))
-    return Volume(values, grid, content_hash(values, grid), str(path))
+    grid = layout.grid
+    if geometry != "nifti" and any(remark.code == "geometry" for remark in layout.remarks):
+        grid = grid_of_reader(Path(path), grid, geometry)
+    return Volume(values, grid, content_hash(values, grid), str(path), layout.remarks)
 
 
 def read_voxels(path: str | Path) -> tuple[NDArray[np.float32], Grid]:
@@ -68,7 +77,8 @@ def read_voxels(path: str | Path) -> tuple[NDArray[np.float32], Grid]:
     ScanError
         As `read_nifti` does, except for constant values.
     """
-    return _read(path, 1)
+    values, layout = _read(path, 1)
+    return values, layout.grid
 
 
 def look_at_nifti(path: str | Path) -> Layout:
@@ -83,10 +93,10 @@ def look_at_nifti(path: str | Path) -> Layout:
         return layout
 
 
-def _read(path: str | Path, most_channels: int) -> tuple[NDArray[np.float32], Grid]:
+def _read(path: str | Path, most_channels: int) -> tuple[NDArray[np.float32], Layout]:
     with _laid_out(path, most_channels) as (stream, layout):
         stream.seek(layout.offset)
-        return _stream_values(stream, layout, str(path)), layout.grid
+        return _stream_values(stream, layout, str(path)), layout
 
 
 @contextmanager

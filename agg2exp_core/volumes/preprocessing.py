@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.compose import Compose
 from monai.transforms.intensity.array import ScaleIntensityRange
+from monai.transforms.intensity.dictionary import NormalizeIntensityd, ScaleIntensityRanged
 from monai.transforms.io.array import LoadImage
 from monai.transforms.io.dictionary import LoadImaged
 from monai.transforms.spatial.array import Orientation, Spacing
@@ -23,6 +24,7 @@ from monai.transforms.utility.dictionary import EnsureChannelFirstd
 from agg2exp_core.errors import ModelError, ScanError, out_of_range
 from agg2exp_core.memory import require_memory
 from agg2exp_core.types import Affine, Volume
+from agg2exp_core.volumes.plausibility import ANYTHING, HOUNSFIELD, NO_HOUNSFIELD
 
 IMAGE = "image"
 """The key under which a bundle's transforms find the scan."""
@@ -52,6 +54,7 @@ class CTPreprocessing:
 
     spacing_mm: float = 1.5
     hu_range: tuple[float, float] = (-1024.0, 1024.0)
+    expects: ClassVar[tuple[str, ...]] = (HOUNSFIELD,)
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.spacing_mm) and self.spacing_mm > 0):
@@ -65,9 +68,8 @@ class CTPreprocessing:
         Raises
         ------
         ScanError
-            If the volume holds no negative value, or the resampled one does not fit in memory.
+            If the resampled volume does not fit in memory.
         """
-        require_hounsfield_units(volume)
         _require_memory_to_resample(volume, [self.spacing_mm] * 3)
         transforms = (
             Orientation("RAS", labels=None),
@@ -101,6 +103,8 @@ class MonaiPreprocessing:
     description : mapping
         JSON-ready settings that tell these transforms from others, such as their part of the bundle's
         configuration.
+    modality : str
+        Of the scans that the model is for, such as ``CT`` or ``MR``; empty where nothing says so.
 
     Raises
     ------
@@ -112,11 +116,13 @@ class MonaiPreprocessing:
         self,
         transforms: Compose | Sequence[Callable[[Any], Any]],
         description: Mapping[str, Any],
+        modality: str = "",
     ) -> None:
         steps = Compose(transforms).flatten().transforms
         loaders = (LoadImage, LoadImaged, EnsureChannelFirst, EnsureChannelFirstd)
         self._transforms = tuple(step for step in steps if not isinstance(step, loaders))
         self._description = dict(description)
+        self._modality = modality.upper()
         for transform in self._transforms:
             _check_transform(transform)
 
@@ -158,22 +164,22 @@ class MonaiPreprocessing:
         """Return JSON-ready settings; equal settings mean equal results."""
         return {"kind": "monai", **self._description}
 
+    @property
+    def for_another_modality(self) -> bool:
+        """Whether the model's files say that it is for another modality than CT."""
+        return bool(self._modality) and self._modality != "CT"
 
-def require_hounsfield_units(volume: Volume) -> None:
-    """Refuse a volume that cannot be CT.
-
-    Raises
-    ------
-    ScanError
-        If it holds no negative value.
-    """
-    if volume.values.min() >= 0:
-        raise ScanError(
-            volume.path,
-            got="a volume that holds no negative value, so it is not in Hounsfield units",
-            allowed="CT in Hounsfield units (air near -1000)",
-            remedy="check the rescale intercept of the export, or use a model for this kind of scan",
-        )
+    @property
+    def expects(self) -> tuple[str, ...]:
+        """What the scans are to hold, as the modality or the first transform of intensities says."""
+        if self._modality:
+            return (HOUNSFIELD if self._modality == "CT" else NO_HOUNSFIELD,)
+        for transform in self._transforms:
+            if isinstance(transform, ScaleIntensityRanged):
+                return (HOUNSFIELD if float(transform.scaler.a_min) < 0 else ANYTHING,)
+            if isinstance(transform, NormalizeIntensityd):
+                return (ANYTHING if transform.normalizer.subtrahend is not None else NO_HOUNSFIELD,)
+        return (ANYTHING,)
 
 
 def _check_transform(transform: Callable[[Any], Any]) -> None:

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 LEAST_OVERLAP = 0.5
 """Share of the smaller world box that a mask and its scan must have in common."""
+ROUNDING = 1e-3
+"""Share by which a stored label or mask may miss its value: a slope of the file is a rounded number."""
 
 
 def load_rois(
@@ -49,7 +51,7 @@ def load_rois(
     ------
     ScanError
         If a mask or label map is missing or unreadable, lies elsewhere than the scan, or holds more than two
-        values (mask) or fractions (label map).
+        values (mask) or fractions (label map); values may miss by a share of `ROUNDING`.
     UsageError
         If the folder is missing, or the names are missing, malformed or not distinct.
 
@@ -131,15 +133,17 @@ def _from_label_map(path: Path, grid: Grid, names_file: str | Path | None) -> di
         )
     names = read_names(names_file)
     values, source = read_voxels(path)
-    labels = np.unique(values)
-    if not np.array_equal(labels, np.rint(labels)):
+    whole = np.rint(values)
+    off = np.abs(values - whole) > ROUNDING * np.maximum(np.abs(whole), 1)
+    if off.any():
         raise ScanError(
             path,
-            got=f"a label map with fractions such as {labels[labels != np.rint(labels)][0]:g}",
+            got=f"a label map with fractions such as {values[off][0]:g}",
             allowed="whole numbers",
             remedy="resample label maps with the nearest voxel, and save them as integers",
         )
-    unnamed = sorted({int(v) for v in labels} - {0} - set(names))
+    values = whole
+    unnamed = sorted({int(v) for v in np.unique(values)} - {0} - set(names))
     if unnamed:
         logger.warning(
             "%s: %d label values have no name and are no region: %s", path.name, len(unnamed), unnamed
@@ -163,9 +167,9 @@ def _from_masks(folder: Path, grid: Grid) -> dict[str, Mask]:
 
 def _mask(path: Path, grid: Grid) -> Mask:
     values, source = read_voxels(path)
-    inside = values != 0
+    inside = np.abs(values) > ROUNDING * np.abs(values).max()
     contents = values[inside]
-    if contents.size and contents.min() != contents.max():
+    if contents.size and np.ptp(contents) > ROUNDING * np.abs(contents).max():
         raise ScanError(
             path,
             got=f"a mask with values from {values.min():g} to {values.max():g}",

@@ -37,7 +37,7 @@ def patched(block, *edits):
 HEADERS = {
     "axes of 2D data": ([(DIM, "<3h", 2, 6, 5)], "2 axes"),
     "a single slice": ([(DIM, "<4h", 3, 6, 5, 1)], r"\[6, 5, 1\]"),
-    "axes of 5D data": ([(DIM, "<6h", 5, 6, 5, 4, 1, 1)], "5 axes"),
+    "axes of 5D data": ([(DIM, "<6h", 5, 3, 5, 2, 2, 2)], "5 axes"),
     "a series in time": ([(DIM, "<5h", 4, 3, 5, 4, 17)], r"\[3, 5, 4, 17\]"),
     "no axes": ([(DIM, "<h", 0)], "0 axes"),
     "nine axes": ([(DIM, "<h", 9)], "9 axes"),

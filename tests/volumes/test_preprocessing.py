@@ -23,7 +23,7 @@ from monai.transforms import (
 
 from agg2exp_core.errors import ModelError, ScanError, UsageError
 from agg2exp_core.types import Grid, Volume
-from agg2exp_core.volumes import CTPreprocessing, MonaiPreprocessing, read_nifti, resample
+from agg2exp_core.volumes import CTPreprocessing, MonaiPreprocessing, preprocess, read_nifti, resample
 
 from .grids import oblique, oriented, plane
 
@@ -86,7 +86,7 @@ def test_ct_leaves_the_volume_alone():
 def test_no_hounsfield_units():
     grid = oriented("RAS")
     with pytest.raises(ScanError, match="holds no negative value, so it is not in Hounsfield units"):
-        CTPreprocessing()(volume_on(grid, np.abs(plane(grid))))
+        preprocess(volume_on(grid, np.abs(plane(grid))), CTPreprocessing())
 
 
 def test_a_field_of_view_beyond_memory_is_refused_before_it_is_made():
