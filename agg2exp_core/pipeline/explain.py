@@ -8,7 +8,8 @@ stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict
@@ -27,7 +28,6 @@ from agg2exp_core.pipeline.outcomes import (
     UnusableScanError,
     record_rejected,
     run_each,
-    without_path,
 )
 from agg2exp_core.pipeline.plan import register
 from agg2exp_core.pipeline.reduce import add_regions, reduce_cohort, reduce_scan, sums_of
