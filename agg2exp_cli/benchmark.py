@@ -42,20 +42,22 @@ def benchmark(
     from agg2exp_cli.exit_codes import NOTHING
     from agg2exp_cli.running import carry_out, console, print_summary, served, show_errors
     from agg2exp_core.metrics.ranking import OF_REGIONS
+    from agg2exp_core.pipeline.benchmark import check_methods
     from agg2exp_core.pipeline.cache import store_of
     from agg2exp_core.pipeline.plan import claim_store
 
     show_errors(checked)
     if not checked.usable:
         return NOTHING
+    check_methods(checked.jobs, settings)
     claim_store(checked)
     with served(state):
         from agg2exp.flows.benchmark import benchmark as flow
 
         summary = carry_out(flow, checked.usable, settings, checked.rejected)
     code = print_summary(summary, unit="scores of a method and metric")
-    if summary.n_done:
-        store = store_of(summary.store)
+    store = store_of(summary.store)
+    if store.root.get("benchmark/table1.md"):
         of_regions = any(name in OF_REGIONS for name in settings.metric_names)
         for name in ("table1.md", *(["roi_faithfulness.md"] if of_regions else [])):
             console.print(Markdown(store.read_file(f"benchmark/{name}").decode()))

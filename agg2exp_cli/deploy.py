@@ -30,10 +30,13 @@ _FOLLOWING = ("source", "into", "explain_with", "intake", "folder", "AnalyseSett
     leave_out=_FOLLOWING,
 )
 def deploy(given: Given, debug: Debug = False) -> int:
-    """Bring pools, queues, deployments and schedules of a Prefect server up to date."""
-    service, explain = given.make(ServiceSettings), given.make(ExplainSettings)
-    benchmark = given.make(BenchmarkSettings)
-    analyse = given.make(AnalyseSettings, store=explain.store, label=explain.result_label)
+    """Bring pools, queues, deployments and schedules of a Prefect server up to date.
+
+    Relative paths are taken from here, and written down from the root on: workers must reach them so.
+    """
+    service, explain = given.make(ServiceSettings).placed(), given.make(ExplainSettings).placed()
+    benchmark = given.make(BenchmarkSettings).placed()
+    analyse = given.make(AnalyseSettings, store=explain.store, label=explain.result_label).placed()
     intake = results = retention = None
     if service.ingest_from is not None:
         explain_with = "explain-batch/nightly" if service.cron is None else None
@@ -41,7 +44,7 @@ def deploy(given: Given, debug: Debug = False) -> int:
             IngestSettings, source=service.ingest_from, into=service.scans[0], explain_with=explain_with
         )
         if service.store_to is not None:
-            results = given.make(ReturnSettings, intake=intake, folder=service.return_folder)
+            results = given.make(ReturnSettings, intake=intake, folder=service.return_folder).placed()
     if service.keep_days is not None:
         retention = RetentionSettings(store=explain.store, keep_days=service.keep_days)
     benchmark.check()

@@ -8,6 +8,7 @@ shown: on the command line, in the form of a deployment, in Python.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -44,6 +45,26 @@ class Flag:
     name: str
     commas: bool = False
     variable: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Of a field that is a path, or several: what is no address lies on the disk, and may be relative.
+
+    Parameters
+    ----------
+    or_name : bool
+        Whether it may be a name too: then it is a path if it has a slash, or something of that name is there.
+    """
+
+    or_name: bool = False
+
+    def is_relative(self, text: str) -> bool:
+        """Say whether a text is a path that means something else in another folder."""
+        path = Path(text).expanduser()
+        if not text or "://" in text or path.is_absolute():
+            return False
+        return not self.or_name or len(path.parts) > 1 or path.exists()
 
 
 def _no_truth(value: Any) -> Any:
@@ -150,6 +171,33 @@ class Settings(BaseModel):
         return {
             name: _read(value, fields[name]) if name in fields else value for name, value in values.items()
         }
+
+    def relative_places(self) -> dict[str, str]:
+        """Return the relative paths among the values, by option."""
+        return {
+            self.option(name): text
+            for name, place, value in self._places()
+            for text in ([value] if isinstance(value, str) else value)
+            if place.is_relative(text)
+        }
+
+    def placed(self) -> Self:
+        """Return the same settings with absolute paths, as they are meant in the folder of this process."""
+        changes: dict[str, Any] = {
+            name: value.placed() for name, value in self if isinstance(value, Settings)
+        }
+        for name, place, value in self._places():
+            texts = [value] if isinstance(value, str) else value
+            full = [str(Path(t).expanduser().absolute()) if place.is_relative(t) else t for t in texts]
+            changes[name] = full[0] if isinstance(value, str) else full
+        return self.model_copy(update=changes)
+
+    def _places(self) -> Iterator[tuple[str, Place, str | list[str]]]:
+        for name, field in type(self).model_fields.items():
+            place = next((part for part in field.metadata if isinstance(part, Place)), None)
+            value = getattr(self, name)
+            if place is not None and value is not None:
+                yield name, place, value
 
     @classmethod
     def option(cls, name: str) -> str:

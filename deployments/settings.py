@@ -7,19 +7,19 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.settings import Flag, Settings
+from agg2exp_core.settings import Flag, Place, Settings
 
 
 class ServiceSettings(Settings):
     """Which scans a service explains, when, and what happens before and after."""
 
-    scans: list[str]
+    scans: Annotated[list[str], Place()]
     """NIfTI files, or folders, as the workers see them."""
     cron: str | None = None
     """When new scans are explained, such as "0 2 * * *"."""
     timezone: str = "UTC"
     """Of the schedules, such as Europe/Warsaw."""
-    ingest_from: str | None = None
+    ingest_from: Annotated[str | None, Place()] = None
     """Folder, s3:// or http DICOMweb that feeds the first SCANS."""
     ingest_cron: str | None = None
     """When that is looked at; explained at once where --cron is not given."""
@@ -29,7 +29,7 @@ class ServiceSettings(Settings):
     """When they are dropped; by default early on Sundays."""
     store_to: Annotated[str | None, Flag("--store-to", variable="AGG2EXP_STORE_TO")] = None
     """PACS (http DICOMweb) that takes the results of what --ingest-from fed."""
-    return_folder: Annotated[str, Flag("--return-folder", variable="AGG2EXP_RETURN_FOLDER")] = ""
+    return_folder: Annotated[str, Place(), Flag("--return-folder", variable="AGG2EXP_RETURN_FOLDER")] = ""
     """Folder, as the workers see it, that gets them too, as NIfTI in each scan's own space."""
 
     def model_post_init(self, context: Any, /) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
+from agg2exp.flows.places import require_places
 from agg2exp.tasks.analyse import announce, find, illustrate, link_report
 from agg2exp_core.pipeline.settings import AnalyseSettings
 
@@ -26,6 +27,7 @@ def analyse(settings: AnalyseSettings) -> dict[str, Any]:
     dict
         The summary, as ``summary.json`` holds it.
     """
+    require_places(settings)
     summary = find(settings)
     if settings.figures:
         summary = illustrate(settings, summary)

@@ -15,6 +15,7 @@ from agg2exp.flows.explain import explain_each
 from agg2exp.flows.fan_out import fan_out, reported
 from agg2exp.flows.pacs_export import return_results
 from agg2exp.flows.partition import by_class, by_scan, merged, n_online
+from agg2exp.flows.places import require_places
 from agg2exp.tasks.benchmark import tabulate
 from agg2exp.tasks.explain import reduce_cohort, reduce_scan
 from agg2exp.tasks.publish import publish
@@ -30,6 +31,7 @@ from agg2exp_core.pipeline.outcomes import (
     ScanOutcome,
     record_failure,
     record_rejected,
+    seen,
 )
 from agg2exp_core.pipeline.plan import claim_store, plan_scans
 from agg2exp_core.pipeline.settings import ExplainSettings
@@ -79,6 +81,7 @@ def explain_batch(
     results : ReturnSettings, optional
         Where results go back to.
     """
+    require_places(settings, scans)
     checked = plan_scans(scans, None, settings)
     claim_store(checked)
     store = store_of(settings.store)
@@ -89,7 +92,7 @@ def explain_batch(
     if len(parts) < n_workers:
         parts = by_class(checked.jobs, settings, n_workers)
     stamps = {job.scan_id: (job, stamp_or_none(job.path)) for job in checked.jobs}
-    outcomes += merged(fan_out(PART, parts, queue))
+    outcomes += seen(merged(fan_out(PART, parts, queue)), store.scans(), settings.store)
     _record(store, outcomes, "explain")
     if len(parts) > len(checked.jobs):
         for outcome in outcomes:
@@ -131,13 +134,14 @@ def benchmark_batch(
     queue : str
         Work queue of the pool, which decides who goes first.
     """
+    require_places(settings, scans)
     checked = plan_scans(scans, None, settings.judged[0])
     claim_store(checked)
     store = store_of(settings.store)
     register_all(store, settings)
     outcomes = record_rejected(store, checked.rejected, alert)
     parts = by_scan(checked.usable, scans_per_run, settings.model_dump(mode="json"))
-    outcomes += fan_out(BENCHMARK_PART, parts, queue)
+    outcomes += seen(fan_out(BENCHMARK_PART, parts, queue), store.scans(), settings.store)
     _record(store, outcomes, "benchmark")
     tabulate(settings.store)
     summary = RunSummary(settings.store, "benchmark", outcomes, n_cohort=0)

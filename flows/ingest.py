@@ -12,6 +12,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from agg2exp.flows.alerts import alert
+from agg2exp.flows.places import require_places
 from agg2exp.tasks.intake import find_units, identity_key, import_scans, report_intake
 from agg2exp_core.errors import UsageError
 from agg2exp_core.intake.ledger import (
@@ -41,6 +42,7 @@ def ingest(settings: IngestSettings) -> IngestSummary:
     IngestSummary
         How each series and file fared.
     """
+    require_places(settings)
     importer_of(settings, identity_key())
     if settings.explain_with is not None:
         _require_deployment(settings.explain_with)

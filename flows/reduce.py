@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from agg2exp.flows.places import require_places
 from agg2exp.tasks.explain import add_regions, drop_region, reduce_cohort, reduce_scan
 from agg2exp.tasks.publish import publish
 from agg2exp_core.pipeline.outcomes import RunSummary
@@ -28,6 +29,7 @@ def reduce(settings: ReduceSettings) -> list[RunSummary]:
     list of RunSummary
         One a label: how each of its scans fared.
     """
+    require_places(settings)
     summaries = reduce_store(settings, STAGES)
     for summary in summaries:
         publish(summary)

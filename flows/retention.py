@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow, get_run_logger
 
+from agg2exp.flows.places import require_places
 from agg2exp.tasks.retention import drop_old, report_retention
 from agg2exp_core.pipeline.retention import RetentionSummary, retain
 from agg2exp_core.pipeline.settings import RetentionSettings
@@ -23,6 +24,7 @@ def retention(settings: RetentionSettings) -> RetentionSummary:
     RetentionSummary
         How each scan fared, and the bytes that are free.
     """
+    require_places(settings)
     summary = retain(settings, drop_old)
     get_run_logger().info(summary.said)
     report_retention(summary)

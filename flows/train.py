@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow, get_run_logger
 
+from agg2exp.flows.places import require_places
 from agg2exp.tasks.train import fit, score_model, tabulate_scores
 from agg2exp_core.training.fitting import TrainingResult
 from agg2exp_core.training.settings import CompareSettings, PretrainSettings, TrainSettings, with_weights
@@ -25,6 +26,7 @@ def train(settings: TrainSettings, cross_entropy_weights: list[float] | None = N
     list of TrainingResult
         In the order of the weights.
     """
+    require_places(settings)
     trained = [fit(run) for run in with_weights(settings, cross_entropy_weights or [])]
     best = max(trained, key=lambda result: result.best["dice"])
     get_run_logger().info("best validation Dice %.3f: %s", best.best["dice"], best.path)
@@ -45,6 +47,7 @@ def pretrain(settings: PretrainSettings) -> TrainingResult:
     TrainingResult
         Where the encoder lies, and its scores.
     """
+    require_places(settings)
     return fit(settings)
 
 
@@ -57,5 +60,6 @@ def compare_models(settings: CompareSettings) -> str:
     settings : CompareSettings
         The models and their scans.
     """
+    require_places(settings)
     scored = [score_model(settings, name, ref) for name, ref in settings.models.items()]
     return tabulate_scores(settings, scored)

@@ -82,6 +82,23 @@ class PairedSample:
         return np.concatenate([self.coalitions, ~self.coalitions, ends])
 
 
+def require_samples(n_players: int, n_samples: int) -> None:
+    """Refuse samples that are too few to tell players apart: 4 each, unless these are more than there are.
+
+    Raises
+    ------
+    UsageError
+        If they are.
+    """
+    if n_samples < min(4 * n_players, (1 << n_players) - 2):
+        raise UsageError(
+            "n_samples",
+            got=f"{n_samples} for {n_players} players",
+            allowed=f"{4 * n_players} or more, 4 for each player",
+            remedy="give more samples, or fewer and larger supervoxels (KernelSHAP: or ridge=0.01)",
+        )
+
+
 def sample_pairs(n_players: int, n_samples: int, ridge: float, *address: object) -> PairedSample:
     """Choose coalitions for `fit`: whole sizes while they are worth it, then draws of the rest.
 
@@ -109,13 +126,8 @@ def sample_pairs(n_players: int, n_samples: int, ridge: float, *address: object)
     counts = {s: math.comb(n_players, s) // (2 if 2 * s == n_players else 1) for s in sizes}  # of pairs
     mass = {s: 1 / (s * (n_players - s)) / (2 if 2 * s == n_players else 1) for s in sizes}
     total = sum(mass.values())
-    if not ridge and n_samples < min(4 * n_players, 2 * sum(counts.values())):
-        raise UsageError(
-            "n_samples",
-            got=f"{n_samples} for {n_players} players",
-            allowed=f"{4 * n_players} or more, 4 for each player",
-            remedy="give more samples, or fewer and larger supervoxels (KernelSHAP: or ridge=0.01)",
-        )
+    if not ridge:
+        require_samples(n_players, n_samples)
     rows: list[Coalitions] = []
     weights: list[NDArray[np.float64]] = []
     n_left = n_samples // 2

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from agg2exp_core.attribution.coalitions import fit, sample_pairs
+from agg2exp_core.attribution.coalitions import distinct, fit, require_samples, sample_pairs
 from agg2exp_core.attribution.games import MaskedScan, worth_of
 from agg2exp_core.attribution.method import Geometry, Passes
 from agg2exp_core.attribution.players import CubePlayers, Outcome, PlayerMethod, SemanticPlayers
@@ -55,6 +55,11 @@ class KernelShapCubes(CubePlayers, KernelShap):
     """KernelSHAP of cubes; see `KernelShap` and `CubePlayers`."""
 
     name = "kernelshap_cubes"
+
+    def check(self, geometry: Geometry) -> None:
+        """Refuse fewer samples than the cubes of a scan ask for."""
+        if not self.ridge:
+            require_samples(self.cubes_of(geometry), self.n_samples)
 
 
 class KernelShapSemantic(SemanticPlayers, KernelShap):

@@ -118,6 +118,15 @@ class Method(Settings):
             infos = so_far
         yield from zip(classes, total, infos, strict=True)
 
+    def check(self, geometry: Geometry) -> None:
+        """Refuse parameters that mean nothing on a scan, as far as that is known before it is segmented.
+
+        Raises
+        ------
+        UsageError
+            If there are some.
+        """
+
     def passes(self, geometry: Geometry) -> Passes | None:
         """Return how many passes a scan takes at most, the clean prediction not counted; None if unknown."""
         return None

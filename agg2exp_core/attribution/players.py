@@ -215,6 +215,11 @@ class CubePlayers(PlayerMethod):
         """Return the cube of each voxel ``[X, Y, Z]``."""
         return cubes(labels.shape, self.side(labels.shape), labels.device)
 
+    def cubes_of(self, geometry: Geometry) -> int:
+        """Return the cubes of a scan."""
+        shape = geometry.tiling.scan_shape
+        return math.prod(-(-n // self.side(shape)) for n in shape)
+
     def players_in_windows(self, geometry: Geometry) -> Sequence[int]:
         """Return how many cubes meet each window."""
         return cubes_in_windows(geometry.tiling, self.side(geometry.tiling.scan_shape))

@@ -19,6 +19,7 @@ from agg2exp_core.attribution.coalitions import (
     all_coalitions,
     distinct,
     fit,
+    require_samples,
     sample_pairs,
     shapley_values,
 )
@@ -106,6 +107,12 @@ class ShapleyCubes(CubePlayers, WindowLocalShapley):
     """Window-local Shapley values of cubes; see `WindowLocalShapley` and `CubePlayers`."""
 
     name = "shapley_cubes"
+
+    def check(self, geometry: Geometry) -> None:
+        """Refuse fewer samples than the cubes of a window ask for."""
+        n_players = max(self.players_in_windows(geometry))
+        if n_players > self.max_exact_players:
+            require_samples(n_players, self.n_samples)
 
 
 class ShapleySemantic(SemanticPlayers, WindowLocalShapley):

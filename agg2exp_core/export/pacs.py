@@ -15,7 +15,7 @@ from agg2exp_core.intake.ledger import kind_and_place
 from agg2exp_core.intake.settings import IngestSettings
 from agg2exp_core.pipeline.cache import store_of
 from agg2exp_core.pipeline.outcomes import ScanOutcome, without_path
-from agg2exp_core.settings import Flag, Settings
+from agg2exp_core.settings import Flag, Place, Settings
 from agg2exp_core.store import Store, identity
 
 
@@ -28,7 +28,7 @@ class ReturnSettings(Settings):
     """By which the scans were imported: their series are looked for there again."""
     classes: Annotated[list[str], Flag("--return-class")] = []
     """Class whose attribution goes there too, where a scan has it (again for more)."""
-    folder: Annotated[str, Flag("--return-folder")] = ""
+    folder: Annotated[str, Place(), Flag("--return-folder")] = ""
     """Folder, as the workers see it, that gets them too, as NIfTI in each scan's own space."""
 
     def model_post_init(self, context: Any, /) -> None:

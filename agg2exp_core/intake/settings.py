@@ -15,15 +15,15 @@ from agg2exp_core.errors import UsageError
 from agg2exp_core.intake.importer import Importer
 from agg2exp_core.intake.ledger import ImportRecord
 from agg2exp_core.intake.sources import Source, open_source
-from agg2exp_core.settings import Flag, Settings
+from agg2exp_core.settings import Flag, Place, Settings
 
 
 class IngestSettings(Settings):
     """What is imported, and how."""
 
-    source: str
+    source: Annotated[str, Place()]
     """Folder, s3://bucket/prefix, or http address of a DICOMweb service."""
-    into: str
+    into: Annotated[str, Place()]
     """Folder for <scan id>/ct.nii.gz, ready to be explained."""
     keep: list[Literal["age", "sex"]] = []
     """Keep age or sex of a patient (again for both); all else goes."""

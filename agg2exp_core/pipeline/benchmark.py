@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 from agg2exp_core.attribution import Execution, choose_classes
-from agg2exp_core.errors import StoreError
+from agg2exp_core.attribution.method import Geometry
+from agg2exp_core.errors import Agg2ExpError, ScanError, StoreError, UsageError
 from agg2exp_core.metrics import EvaluatedScan, OutputDrops, Perturbations, Subject, recipe
 from agg2exp_core.pipeline.benchmark_settings import BenchmarkSettings, MetricChoice
 from agg2exp_core.pipeline.cache import model_of, store_of
@@ -32,6 +34,8 @@ from agg2exp_core.pipeline.tabulate import tabulate
 from agg2exp_core.remarks import sentence
 from agg2exp_core.store import ScanStore, Store, identity
 from agg2exp_core.store.evaluations import Evaluations
+from agg2exp_core.volumes import load_scan
+from agg2exp_core.windows import Tiling
 
 SCORES_VERSION = 4
 """Raised when the meaning of a score changes, so that old ones are made anew."""
@@ -179,6 +183,31 @@ PLAIN_STAGES = BenchmarkStages()
 """The stages as they are."""
 
 
+def check_methods(scans: Sequence[ScanJob], settings: BenchmarkSettings) -> None:
+    """Refuse parameters that a method cannot use on one of the scans, before anything is computed.
+
+    A scan that cannot be read is left for its turn; so is what depends on the classes that are found in it.
+
+    Raises
+    ------
+    UsageError
+        If there are some; it names the method and the scan.
+    """
+    methods = [each.attribution_method for each in settings.explained]
+    for scan in scans:
+        model = model_of(settings.judged[0])
+        try:
+            shape = load_scan(scan.path, model, scan.scan_id).grid.shape
+        except ScanError:
+            continue
+        tiling = Tiling(model.windows, shape)
+        for method in methods:
+            try:
+                method.check(Geometry(tiling, model.n_channels, model.n_classes, model.n_classes))
+            except UsageError as error:
+                raise error.at(f"--set-method {method.name}.{error.where}, scan {scan.scan_id}") from None
+
+
 def benchmark_scan(
     scan: ScanJob, settings: BenchmarkSettings, stages: BenchmarkStages = PLAIN_STAGES
 ) -> ScanOutcome:
@@ -187,7 +216,7 @@ def benchmark_scan(
     Raises
     ------
     Agg2ExpError
-        If the scan, a method or a metric cannot be used; what was finished is kept.
+        If the scan cannot be used, or a method or metric on it: then once the others are done and kept.
     """
     started = time.monotonic()
     first = settings.judged[0]
@@ -200,15 +229,23 @@ def benchmark_scan(
     needed = [method for method, _ in missing]
     if any(choice.metric.needs_exact_matrix for _, choice in missing):
         needed.append(settings.reference)
+    refused: dict[str, Agg2ExpError] = {}
     for method in settings.explained:
         if method in needed:
-            stages.explain_scan(scan, method.model_copy(update={"restore_voxels": True}))
+            with _noted(refused, method.result_label):
+                stages.explain_scan(scan, method.model_copy(update={"restore_voxels": True}))
     for choice in settings.choices:
-        of_metric = [method for method, other in missing if other == choice]
-        if of_metric and choice.metric.perturbations and choice.params.get("precision") is None:
-            stages.perturb(scan.scan_id, first, choice)
-        for method in of_metric:
-            stages.evaluate(scan.scan_id, method, choice, settings.reference, classes)
+        judged = [m for m, other in missing if other == choice and m.result_label not in refused]
+        if choice.metric.needs_exact_matrix and settings.reference.result_label in refused:
+            judged = []
+        if judged and choice.metric.perturbations and choice.params.get("precision") is None:
+            with _noted(refused, choice.label):
+                stages.perturb(scan.scan_id, first, choice)
+        for method in judged if choice.label not in refused else []:
+            with _noted(refused, f"{choice.label} of {method.result_label}"):
+                stages.evaluate(scan.scan_id, method, choice, settings.reference, classes)
+    if refused:
+        raise _all_refused(refused)
     return ScanOutcome(
         scan_id=scan.scan_id,
         status="done",
@@ -217,6 +254,24 @@ def benchmark_scan(
         n_computed=len(missing),
         n_kept=len(units) - len(missing),
         seconds=time.monotonic() - started,
+    )
+
+
+@contextmanager
+def _noted(refused: dict[str, Agg2ExpError], name: str) -> Iterator[None]:
+    """Note what a method or metric refuses, and go on."""
+    try:
+        yield
+    except Agg2ExpError as error:
+        refused[name] = error
+
+
+def _all_refused(refused: dict[str, Agg2ExpError]) -> Agg2ExpError:
+    """Return one error for all that was refused; each names its method or metric."""
+    (name, first), *others = refused.items()
+    beside = "".join(f"; {other}: {error.where}: {error.got}" for other, error in others)
+    return type(first)(
+        name, got=f"{name}: {first.where}: {first.got}{beside}", allowed=first.allowed, remedy=first.remedy
     )
 
 
@@ -247,6 +302,7 @@ def benchmark_cohort(
         Scans that were found unusable before: they are recorded with the others.
     """
     store = store_of(settings.store)
+    check_methods(scans, settings)
     register_all(store, settings)
     outcomes = record_rejected(store, rejected)
     outcomes += run_each(scans, store, "benchmark", lambda scan: benchmark_scan(scan, settings))

@@ -11,7 +11,7 @@ from pydantic import Field
 from agg2exp_core.errors import unknown_name
 from agg2exp_core.pipeline.settings import ExplainSettings
 from agg2exp_core.remarks import Acceptable
-from agg2exp_core.settings import Flag, Settings
+from agg2exp_core.settings import Flag, Place, Settings
 
 if TYPE_CHECKING:
     from agg2exp_core.metrics import Metric
@@ -41,9 +41,9 @@ class MetricChoice(Settings):
 class BenchmarkSettings(Settings):
     """Which methods are judged by which metrics, and on what."""
 
-    store: Annotated[str, Flag("--out")]
+    store: Annotated[str, Flag("--out"), Place()]
     """Store of the results: a folder or s3://bucket/prefix."""
-    model: str
+    model: Annotated[str, Place(or_name=True)]
     """Bundle, nnU-Net folder, description, program, name, or your own module:attribute."""
     methods: Annotated[list[str] | None, Flag("--methods", commas=True)] = None
     """Methods to judge, or module:attribute of your own, with commas; the seven by default."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agg2exp_core.errors import Agg2ExpError, ScanError
 from agg2exp_core.store import Failure, Store
@@ -161,6 +161,26 @@ def reason_of(error: object, scan_id: str, path: str) -> str:
     else:
         text = f"{type(error).__name__}: {' '.join(str(error).split())[:_MOST_LETTERS]}"
     return text.replace(path, scan_id)
+
+
+def seen(outcomes: Sequence[ScanOutcome], there: Collection[str], store: str) -> list[ScanOutcome]:
+    """Return outcomes of other machines; one that is done counts only if its results are seen from here.
+
+    Parameters
+    ----------
+    outcomes : sequence of ScanOutcome
+        As the runs told them.
+    there : collection of str
+        Scans that have results in the store.
+    store : str
+        Its address.
+    """
+    reason = (
+        f"its run says that it is done, but {store} as this machine sees it holds no result of it; allowed: "
+        "a store that all machines reach under one address; mount it there too, or give s3://bucket/prefix"
+    )
+    lost = [one for one in outcomes if one.status == "done" and one.scan_id not in there]
+    return [replace(one, status="failed", reason=reason) if one in lost else one for one in outcomes]
 
 
 def record_failure(store: Store, alert: Alert, listener: Listener = tell_nobody) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.remarks import Acceptable
-from agg2exp_core.settings import Flag, Settings
+from agg2exp_core.settings import Flag, Place, Settings
 
 if TYPE_CHECKING:  # both take seconds to load, and options are read before
     from agg2exp_core.analysis import AnalysisSettings
@@ -20,9 +20,9 @@ DEFAULT_STORED = "float32"
 class ExplainSettings(Settings):
     """How scans are explained."""
 
-    store: Annotated[str, Flag("--out")]
+    store: Annotated[str, Flag("--out"), Place()]
     """Store of the results: a folder or s3://bucket/prefix."""
-    model: str
+    model: Annotated[str, Place(or_name=True)]
     """Bundle, nnU-Net folder, description, program, name, or your own module:attribute."""
     method: str = "smoothgrad"
     """Attribution method: a name, captum:NAME, or your own module:attribute."""
@@ -38,10 +38,10 @@ class ExplainSettings(Settings):
     """auto, cpu, or a GPU such as cuda:0."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """What the network computes in; another than float32 makes another model of it."""
-    rois: str | None = None
+    rois: Annotated[str | None, Place()] = None
     """Extra regions: masks DIR/<scan id>/NAME.nii.gz, or label maps DIR/<scan id>.nii.gz with
     DIR/labels.json, or for one scan a label map."""
-    roi_names: str | None = None
+    roi_names: Annotated[str | None, Place()] = None
     """Names of a label map: a JSON file {"1": "spleen"}."""
     classes_per_task: Annotated[int, Field(ge=1)] | None = None
     """Classes per task run; all by default."""
@@ -112,17 +112,17 @@ class ExplainSettings(Settings):
 class AnalyseSettings(Settings):
     """How the matrices of a store are analysed."""
 
-    store: str
+    store: Annotated[str, Place()]
     """Store of explained scans: a folder or s3://bucket/prefix."""
     label: Annotated[str, Flag("--method")] = ""
     """Which results, by their label; the only one need not be named."""
-    reference: str | None = None
+    reference: Annotated[str | None, Place()] = None
     """Store of scans that the model is known to handle."""
-    metadata: str | None = None
+    metadata: Annotated[str | None, Place()] = None
     """CSV of the patients, a row per scan."""
-    dice: str | None = None
+    dice: Annotated[str | None, Place()] = None
     """CSV of Dice, a row per scan, a column per class."""
-    reports: str | None = None
+    reports: Annotated[str | None, Place()] = None
     """JSON of scan ids and de-identified texts."""
     partial: bool = False
     """Accept tables and reports of which fewer than half match the scans."""
@@ -138,7 +138,7 @@ class AnalyseSettings(Settings):
     """Seed of what is random."""
     figures: Annotated[bool, Flag("--no-figures")] = True
     """Whether pictures are drawn; --no-figures draws none."""
-    report: str | None = None
+    report: Annotated[str | None, Place()] = None
     """Folder that gets the pages of the report too, with the voxels of flagged scans."""
     report_url: str | None = None
     """Where people open that folder, for the Prefect UI; by default the folder itself."""
@@ -160,14 +160,14 @@ class AnalyseSettings(Settings):
 class ReduceSettings(Settings):
     """Which matrices are made again from what is stored."""
 
-    store: str
+    store: Annotated[str, Place()]
     """Store of explained scans: a folder or s3://bucket/prefix."""
     labels: Annotated[list[str] | None, Flag("--label")] = None
     """Which results (again for more); all by default."""
-    rois: str | None = None
+    rois: Annotated[str | None, Place()] = None
     """Extra regions: masks DIR/<scan id>/NAME.nii.gz, or label maps DIR/<scan id>.nii.gz with
     DIR/labels.json, or for one scan a label map."""
-    roi_names: str | None = None
+    roi_names: Annotated[str | None, Place()] = None
     """Names of a label map: a JSON file {"1": "spleen"}."""
     drop_rois: Annotated[list[str] | None, Flag("--drop-roi")] = None
     """Extra region that goes, with its columns of all results (again for more)."""
@@ -176,7 +176,7 @@ class ReduceSettings(Settings):
 class RetentionSettings(Settings):
     """Which attributions lose their voxels."""
 
-    store: str
+    store: Annotated[str, Place()]
     """Store of explained scans: a folder or s3://bucket/prefix."""
     keep_days: Annotated[float, Field(ge=0), Flag("--keep-days")]
     """Attributions finished longer ago lose their voxels."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from agg2exp_core.errors import out_of_range
-from agg2exp_core.settings import Flag, Positive, Settings
+from agg2exp_core.settings import Flag, Place, Positive, Settings
 from agg2exp_core.training.config import NetworkConfig, PretrainingConfig, TrainingConfig
 
 
@@ -16,7 +16,7 @@ class FitSettings(Settings):
 
     config: NetworkConfig
     """What: the network, its data, its schedule."""
-    out: str
+    out: Annotated[str, Place()]
     """Folder of what comes out, its curves and checkpoint."""
     device: str = "auto"
     """auto, cpu or cuda."""
@@ -63,14 +63,14 @@ class CompareSettings(Settings):
 
     models: dict[str, str]
     """References of the models by the names that tables give them."""
-    out: str
+    out: Annotated[str, Place()]
     """Folder of the table, its tests and the figure."""
     class_names: list[str] | None = None
     """The classes that they share, background first; of overlapping masks the later class counts. By default
     in the order of each model."""
-    config: str | None = None
+    config: Annotated[str | None, Place(or_name=True)] = None
     """Score on the test scans of this configuration."""
-    tree: str | None = None
+    tree: Annotated[str | None, Place()] = None
     """Score on the test scans of a tree like TotalSegmentator's."""
     device: str = "auto"
     """auto, cpu, or a GPU such as cuda:0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -12,13 +13,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from agg2exp.flows.server.dead_runs import end_dead_runs
 from agg2exp.flows.server.environment import client_variables, environment
 from agg2exp.flows.server.locks import ALONE, SHARED, is_locked_alone, locked, try_lock
+from agg2exp.flows.server.machine import name_of, server_elsewhere, this_machine
 from agg2exp_core.errors import Agg2ExpError, UsageError
 
 HOME_VARIABLE = "AGG2EXP_HOME"
@@ -55,7 +58,9 @@ def embedded_server(state_dir: Path | str | None = None) -> Iterator[PrefectServ
     """Have a Prefect server while the context lasts, and point Prefect in this process at it.
 
     If PREFECT_API_URL is set, that server is used as it is. Otherwise the server of the state folder is
-    joined, or started; it ends with its last client, whether that one leaves, fails or is killed.
+    joined, or started; it ends with its last client, whether that one leaves, fails or is killed. Open runs
+    that a killed process left are marked as crashed when the next server starts. Where the folder is seen by
+    several machines, each has a server of its own: the others' lie in ``machines/NAME`` within it.
 
     The environment is set inside the context, and restored after it; an imported Prefect follows. Flows may
     therefore be imported before or inside the context, but run inside only, and settings that a caller holds
@@ -82,12 +87,37 @@ def embedded_server(state_dir: Path | str | None = None) -> Iterator[PrefectServ
     if given_url:
         yield _given_server(given_url)
         return
-    state = state_folder(state_dir)
-    with _membership(state):
-        port = _join_or_start(state)
+    with _joined(state_folder(state_dir)) as (state, port):
         server = PrefectServer(f"http://127.0.0.1:{port}/api", f"http://127.0.0.1:{port}")
         with environment(client_variables(state, server.api_url)):
             yield server
+
+
+@contextmanager
+def _joined(state: Path) -> Iterator[tuple[Path, int]]:
+    """Be a client of the server of a state folder, or of this machine's own within one that another holds."""
+    own = state / "machines" / name_of(this_machine())
+    with ExitStack() as stack:
+        try:
+            port = _join_or_start(stack, state)
+        except _ElsewhereError as error:
+            _log.warning(
+                "%s is in use by the machine %s; the history of this run is in %s (agg2exp ui --state there)",
+                state,
+                error,
+                own,
+            )
+            state = own
+            try:
+                port = _join_or_start(stack, state)
+            except _ElsewhereError as other:
+                raise UsageError(
+                    state,
+                    got=f"a state folder in use by another machine named {other}",
+                    allowed="a folder of this machine's own",
+                    remedy=f"name one with --state or the variable {HOME_VARIABLE}",
+                ) from None
+        yield state, port
 
 
 def serve_until_interrupted(state_dir: Path | str | None, announce: Callable[[PrefectServer], None]) -> None:
@@ -106,9 +136,10 @@ def serve_until_interrupted(state_dir: Path | str | None, announce: Callable[[Pr
         announce(server)
         if is_given:
             return
-        while is_locked_alone(state / "server.json"):
+        folder = Path(os.environ["PREFECT_HOME"]).parent  # of this machine, where another holds the state
+        while is_locked_alone(folder / "server.json"):
             time.sleep(0.5)
-        raise _server_error(state, "a Prefect server that ended by itself")
+        raise _server_error(folder, "a Prefect server that ended by itself")
 
 
 @contextmanager
@@ -151,10 +182,26 @@ def _see_out(state: Path) -> None:
         time.sleep(0.05)
 
 
-def _join_or_start(state: Path) -> int:
-    """Return the port of the server of a state folder, once it answers."""
-    with locked(state / "start.lock", ALONE):
-        if not is_locked_alone(state / "server.json"):
+class _ElsewhereError(Exception):
+    """A state folder whose server is on another machine, which the message names."""
+
+
+def _join_or_start(stack: ExitStack, state: Path) -> int:
+    """Become a client of a state folder; return the port of its server, once it answers."""
+    with ExitStack() as joining:
+        joining.enter_context(_membership(state))
+        port, is_new = _reach(state)
+        if is_new:
+            end_dead_runs(f"http://127.0.0.1:{port}/api")
+        stack.enter_context(joining.pop_all())
+    return port
+
+
+def _reach(state: Path) -> tuple[int, bool]:
+    """Return the port of the server of a state folder, once it answers, and whether it was started here."""
+    with _starting(state):
+        is_new = not is_locked_alone(state / "server.json")
+        if is_new:
             _start(state)
         deadline = time.monotonic() + START_S
         while True:
@@ -162,17 +209,39 @@ def _join_or_start(state: Path) -> int:
                 raise _server_error(state, "a Prefect server that ended while starting")
             port = int(json.loads((state / "server.json").read_text() or '{"port": 0}')["port"])
             if port and _answers(f"http://127.0.0.1:{port}/api"):
-                return port
+                return port, is_new
             if time.monotonic() > deadline:
                 raise _server_error(state, f"a Prefect server that does not answer after {START_S:.0f} s")
             time.sleep(0.1)
+
+
+@contextmanager
+def _starting(state: Path) -> Iterator[None]:
+    """Hold the lock of those who look for a server; nobody waits for one of another machine."""
+    with (state / "start.lock").open("a+") as file:
+        while not try_lock(file, ALONE):
+            file.seek(0)
+            machine = file.read()
+            if machine and machine != this_machine():
+                raise _ElsewhereError(name_of(machine))
+            time.sleep(0.05)
+        try:
+            elsewhere = server_elsewhere(state)
+            if elsewhere is not None:
+                raise _ElsewhereError(name_of(elsewhere))
+            file.truncate(0)
+            file.write(this_machine())
+            file.flush()
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _start(state: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with (state / "server.log").open("w") as log:
         status = subprocess.run(
-            [sys.executable, "-P", str(Path(__file__).with_name("process.py")), str(state)],
+            [sys.executable, "-P", str(Path(__file__).with_name("process.py")), str(state), this_machine()],
             cwd=state,  # away from a prefect.toml or .env of the user's
             env=inherited,
             stdin=subprocess.DEVNULL,

@@ -4,7 +4,7 @@
 file           held by                      meaning
 ============== ============================ ======================================================
 clients.lock   every client, shared         the server is wanted; the server takes it alone to stop
-start.lock     one client, alone            a server is being looked for or started
+start.lock     one client, alone            a server is being looked for or started, on which machine
 server.json    the server, alone            its port and pid; true only while it is locked
 ============== ============================ ======================================================
 """

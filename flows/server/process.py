@@ -1,7 +1,8 @@
 """The server process: Prefect's own server, and a watch that ends it when its last client is gone.
 
-Run as a script, ``python -P process.py STATE``, so that it loads nothing but Prefect. Returns once the server
-is a process of its own that holds ``STATE/server.json``; whether it serves is for the caller to see.
+Run as a script, ``python -P process.py STATE MACHINE``, so that it loads nothing but Prefect. Returns
+once the server is a process of its own that holds ``STATE/server.json``; whether it serves is for the
+caller to see.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WATCH_INTERVAL_S = 0.2
 GRACE_S = 5.0
 
 
-def main(state: Path) -> None:
+def main(state: Path, machine: str) -> None:
     """Detach, claim the state folder, and serve it."""
     info = state / "server.json"
     # A bare descriptor is closed by nothing but the end of the process, and the lock with it.
@@ -31,7 +32,7 @@ def main(state: Path) -> None:
     port = _free_port(preferred=_last_port(info))
     pid = os.fork()
     if pid:  # who waits for this end reads the record next
-        info.write_text(json.dumps({"port": port, "pid": pid}))
+        info.write_text(json.dumps({"port": port, "pid": pid, "machine": machine}))
         os._exit(0)
     threading.Thread(target=_end_with_last_client, args=(state / "clients.lock",), daemon=True).start()
     os.environ.update(_settings(state, port))
@@ -91,4 +92,4 @@ def _free_port(preferred: int) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])
