@@ -96,7 +96,7 @@ class ScanStore:
         attributes = {
             "identity": identity,
             "class_names": list(prediction.class_names),
-            "doubt": {"entropy": dict(prediction.entropy), "uncertainty": prediction.uncertainty},
+            "doubt": {**prediction.doubt, "uncertainty": prediction.uncertainty},
         }
         self._write_label(PREDICTION, prediction.labels.astype(smallest, copy=False), attributes)
 
@@ -110,13 +110,13 @@ class ScanStore:
             class_names=tuple(attributes["class_names"]),
             own_logit=self._read(PREDICTION, "own_logit"),
             own_probability=self._read(PREDICTION, "own_probability"),
-            entropy=attributes.get("doubt", {}).get("entropy", {}),
+            doubt=attributes.get("doubt", {}),
         )
 
     def doubt(self) -> dict[str, dict[str, float]]:
-        """Return how unsure the model was of each class: `entropy` and `uncertainty` of the prediction.
+        """Return the prediction's signs of doubt by sign and class (`Prediction.doubt`), and `uncertainty`.
 
-        Empty for a scan that is not segmented, or that an older release segmented.
+        Empty for a scan that is not segmented; of one that an older release segmented, what that knew.
         """
         attributes = self._attributes("labels", PREDICTION) or {}
         return dict(attributes.get("doubt", {}))
