@@ -223,7 +223,7 @@ class SegmentationModel:
     def decide(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the class of every voxel ``[...]`` by the logits ``[L, ...]``."""
         if self.decision == "argmax":
-            return logits.argmax(dim=0)
+            return logits.max(dim=0).indices  # as argmax, in less than half the time
         order = torch.arange(len(logits), device=logits.device).view(-1, *[1] * (logits.ndim - 1))
         return ((logits > 0) * order).amax(dim=0)
 
@@ -257,15 +257,21 @@ class Prediction:
     own_logit, own_probability : ndarray of float32, shape [X, Y, Z]
         Logit of each voxel's own class, and its probability by the softmax over all logits; of a stored
         prediction Dask arrays, which are read where they are used.
-    entropy : mapping of str to float
-        Mean entropy of that softmax over the voxels of each present class, in nats; empty if unknown.
+    doubt : mapping of str to mapping of str to float
+        Signs that the segmentation may be poor, by sign and class, which `agg2exp_core.prediction.doubt`
+        describes; what is not known is left out.
     """
 
     labels: LabelVolume
     class_names: tuple[str, ...]
     own_logit: FloatVolume | da.Array
     own_probability: FloatVolume | da.Array
-    entropy: Mapping[str, float] = field(default_factory=dict)
+    doubt: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def entropy(self) -> Mapping[str, float]:
+        """Mean entropy of that softmax over the voxels of each present class, in nats; empty if unknown."""
+        return self.doubt.get("entropy", {})
 
     @property
     def n_voxels(self) -> dict[str, int]:

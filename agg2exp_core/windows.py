@@ -10,12 +10,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby, product
+from itertools import groupby, pairwise, product
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.data.utils import compute_importance_map, dense_patch_slices
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from agg2exp_core.types import Shape3, WindowSettings
@@ -115,6 +116,43 @@ class Tiling:
         """Return which of the scan's own planes lie among those of the padded scan."""
         first = self.interior[0]
         return slice(max(planes.start, first.start) - first.start, min(planes.stop, first.stop) - first.start)
+
+    def n_covering(self, planes: slice) -> NDArray[np.int64]:
+        """Return how many windows cover each voxel of planes of the scan ``[n, Y, Z]``."""
+        x, y, z = (counts[inner] for counts, inner in zip(self._n_along, self.interior, strict=True))
+        covering: NDArray[np.int64] = x[planes, None, None] * y[:, None] * z
+        return covering
+
+    @cached_property
+    def _n_along(self) -> list[NDArray[np.int64]]:
+        """How many windows cover each place of an axis: the grid is a product of axes."""
+        counts = [np.zeros(n, np.int64) for n in self.padded_shape]
+        for axis, of_axis in enumerate(counts):
+            for start, stop in {(w[axis].start, w[axis].stop) for w in self.windows}:
+                of_axis[start:stop] += 1
+        return counts
+
+    def nearest_voxels(self, index: int) -> Window:
+        """Return the voxels, within a window, to whose centre no other window's centre is nearer.
+
+        Each voxel of the scan is one window's; between two centres it is the earlier one's.
+        """
+        own = []
+        for axis, part in enumerate(self.windows[index]):
+            starts = self._starts[axis]
+            place = starts.index(part.start)
+            # halfway between the centres of two neighbours
+            middles = [(a + b + self.settings.shape[axis] + 1) // 2 for a, b in pairwise(starts)]
+            limits = [0, *middles, self.padded_shape[axis]]
+            first = max(limits[place], self.interior[axis].start) - part.start
+            last = min(limits[place + 1], self.interior[axis].stop) - part.start
+            own.append(slice(first, max(first, last)))
+        x, y, z = own
+        return x, y, z
+
+    @cached_property
+    def _starts(self) -> list[list[int]]:
+        return [sorted({window[axis].start for window in self.windows}) for axis in range(3)]
 
     def pad(self, volume: torch.Tensor, value: float = 0) -> torch.Tensor:
         """Return ``[..., n, Y, Z]``, all the scan's planes or those under a row, padded with `value`."""

@@ -9,9 +9,9 @@ from agg2exp_core.types import SegmentationModel
 CLASS_NAMES = ("background", "left", "right", "middle")
 
 
-def smooth_network(n_channels: int = 1, n_classes: int = len(CLASS_NAMES)) -> nn.Module:
+def smooth_network(n_channels: int = 1, n_classes: int = len(CLASS_NAMES), *, seed: int = 7) -> nn.Module:
     """A convolutional network with smooth activations whose classes all win somewhere."""
-    generator = torch.Generator().manual_seed(7)
+    generator = torch.Generator().manual_seed(seed)
     network = nn.Sequential(
         nn.Conv3d(n_channels, 5, 3, padding=1),
         nn.Tanh(),

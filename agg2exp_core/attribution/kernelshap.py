@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from agg2exp_core.attribution.coalitions import distinct, fit, require_samples, sample_pairs
+from agg2exp_core.attribution.coalitions import fit, require_samples, sample_pairs
 from agg2exp_core.attribution.games import MaskedScan, worth_of
 from agg2exp_core.attribution.method import Geometry, Passes
 from agg2exp_core.attribution.players import CubePlayers, Outcome, PlayerMethod, SemanticPlayers

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -112,7 +113,36 @@ def _item(outputs: object, key: str | int) -> torch.Tensor:
     return chosen
 
 
-class MeanOfNetworks(torch.nn.Module):
+class MeanOfLogits(torch.nn.Module, ABC):
+    """The mean of the logits of several members.
+
+    Attributes
+    ----------
+    n_members : int
+        How many there are.
+    listener : callable, optional
+        Told the number of each member and its logits ``[B, L, *window]``, while they are there.
+    """
+
+    n_members: int
+    listener: Callable[[int, torch.Tensor], None] | None = None
+
+    @abstractmethod
+    def of_members(self, windows: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the logits of each member."""
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[B, L, *window]``."""
+        total: torch.Tensor | None = None
+        for number, logits in enumerate(self.of_members(windows)):
+            if self.listener is not None:
+                self.listener(number, logits)
+            total = logits if total is None else total + logits
+        assert total is not None
+        return total / self.n_members
+
+
+class MeanOfNetworks(MeanOfLogits):
     """An ensemble: the mean of the logits of its members.
 
     Blending is linear, so this is also the mean of their blended logits.
@@ -121,17 +151,14 @@ class MeanOfNetworks(torch.nn.Module):
     def __init__(self, networks: Sequence[torch.nn.Module]) -> None:
         super().__init__()
         self.members = torch.nn.ModuleList(networks)
+        self.n_members = len(networks)
 
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """Return logits ``[B, L, *window]``."""
-        # each gets a copy of its own: it may change its input in place
-        logits: torch.Tensor = self.members[0](windows.clone())
-        for member in self.members[1:]:
-            logits = logits + member(windows.clone())
-        return logits / len(self.members)
+    def of_members(self, windows: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the logits of each network."""
+        return (member(windows.clone()) for member in self.members)  # it may change its input in place
 
 
-class MeanOfFlips(torch.nn.Module):
+class MeanOfFlips(MeanOfLogits):
     """A network on a window and its mirror images: the mean of the logits, mirrored back.
 
     Parameters
@@ -147,13 +174,13 @@ class MeanOfFlips(torch.nn.Module):
         self.network = network
         dims = [axis + 2 for axis in axes]
         self.flips = [flip for n in range(1, len(dims) + 1) for flip in itertools.combinations(dims, n)]
+        self.n_members = 1 + len(self.flips)
 
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """Return logits ``[B, L, *window]``."""
-        logits: torch.Tensor = self.network(windows.clone())  # it may change its input in place
+    def of_members(self, windows: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the logits of the window, and those of each mirror image, mirrored back."""
+        yield self.network(windows.clone())  # it may change its input in place
         for flip in self.flips:
-            logits = logits + torch.flip(self.network(torch.flip(windows, flip)), flip)
-        return logits / (1 + len(self.flips))
+            yield torch.flip(self.network(torch.flip(windows, flip)), flip)
 
     def extra_repr(self) -> str:
         """Say what tells these flips from others: part of the model's identity."""

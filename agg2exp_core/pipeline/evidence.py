@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ from agg2exp_core.errors import StoreError
 from agg2exp_core.pipeline.settings import AnalyseSettings
 from agg2exp_core.store import Store, open_store
 
-DOUBTS = ("entropy", "uncertainty")
-"""What a stored prediction tells of its doubts, class by class."""
+DOUBTS = ("entropy", "uncertainty", "low_confidence", "window_disagreement", "fragments")
+"""What a stored prediction tells of its doubts, class by class; each grows with suspicion."""
+DICE = ("soft_dice", "member_dice")
+"""What it tells of its Dice, which falls with suspicion: the sign is one less it, named with ``_loss``."""
 _TEXTS = ("scan", "class", "roi", "word", "column")
 """Columns of tables that hold names."""
 
@@ -54,7 +57,7 @@ def evidence_of(settings: AnalyseSettings) -> Evidence:
             store, other, {*map(str, local["scan"].values)} & {*map(str, reference["scan"].values)}
         )
         same_model = _model(other) == _model(store)
-        reference_entropy = _doubts(other, reference).get("entropy") if same_model else None
+        reference_entropy = _doubts(other, reference, ["entropy"]).get("entropy") if same_model else None
     names = [str(name) for name in local["target"].values]
     dice = local.get("dice")
     if settings.dice is not None:
@@ -113,20 +116,23 @@ def _shared(store: Store, other: Store, scans: set[str]) -> frozenset[str]:
 
 def _signs(store: Store, local: xr.Dataset, reference: xr.Dataset) -> dict[str, xr.DataArray]:
     """Return the simple signs of poor segmentations (scan, target) that the store holds."""
-    signs = _doubts(store, local)
+    signs = {
+        f"{name}_loss" if name in DICE else name: 1 - sign if name in DICE else sign
+        for name, sign in _doubts(store, local, (*DICE, *DOUBTS)).items()
+    }
     volume, normal = _volumes(local), _volumes(reference)
     if volume is not None and normal is not None:
         signs["volume"] = unusual_volume(volume, normal)
     return signs
 
 
-def _doubts(store: Store, local: xr.Dataset) -> dict[str, xr.DataArray]:
+def _doubts(store: Store, local: xr.Dataset, names: Sequence[str]) -> dict[str, xr.DataArray]:
     """Return how unsure the model was of each class (scan, target), as far as the predictions tell it."""
     scans, targets = local["scan"].values.tolist(), local["target"].values.tolist()
     stored = set(store.scans())
     told = [store.scan(scan).doubt() if scan in stored else {} for scan in scans]
     doubts = {}
-    for name in DOUBTS:
+    for name in names:
         if any(name in doubt for doubt in told):
             rows = [[doubt.get(name, {}).get(target, np.nan) for target in targets] for doubt in told]
             doubts[name] = xr.DataArray(rows, {"scan": scans, "target": targets}, ("scan", "target"))

@@ -106,7 +106,7 @@ class ScanStore:
         attributes: dict[str, Any] = {
             "identity": identity,
             "class_names": list(prediction.class_names),
-            "doubt": {"entropy": dict(prediction.entropy), "uncertainty": prediction.uncertainty},
+            "doubt": {**prediction.doubt, "uncertainty": prediction.uncertainty},
         }
         if remarks:
             attributes["remarks"] = [remark.as_json() for remark in remarks]
@@ -122,7 +122,7 @@ class ScanStore:
             class_names=tuple(attributes["class_names"]),
             own_logit=nodes.lazy_array(self.root, self._path(PREDICTION, "own_logit")),
             own_probability=nodes.lazy_array(self.root, self._path(PREDICTION, "own_probability")),
-            entropy=attributes.get("doubt", {}).get("entropy", {}),
+            doubt=attributes.get("doubt", {}),
         )
 
     def label_map(self) -> tuple[da.Array, tuple[str, ...]] | None:
@@ -137,9 +137,9 @@ class ScanStore:
         return labels, tuple(attributes["class_names"])
 
     def doubt(self) -> dict[str, dict[str, float]]:
-        """Return how unsure the model was of each class: `entropy` and `uncertainty` of the prediction.
+        """Return the prediction's signs of doubt by sign and class (`Prediction.doubt`), and `uncertainty`.
 
-        Empty for a scan that is not segmented, or that an older release segmented.
+        Empty for a scan that is not segmented; of one that an older release segmented, what that knew.
         """
         attributes = self._attributes("labels", PREDICTION) or {}
         return dict(attributes.get("doubt", {}))

@@ -83,7 +83,7 @@ def write_doubts(store: Store, unsure: tuple[str, ...] = ()) -> None:
         image, grid = torch.zeros(1, 1, 1, 2), Grid((1, 1, 2), np.eye(4))
         ones = np.ones(grid.shape, np.float32)
         store.scan(scan).write_image(Scan(scan, image, grid.affine, grid, f"{store.uri} {scan}"))
-        prediction = Prediction(ones.astype(np.uint8), CLASSES, ones, ones, entropy)
+        prediction = Prediction(ones.astype(np.uint8), CLASSES, ones, ones, {"entropy": entropy})
         store.scan(scan).write_prediction(prediction, "p" * 64)
 
 
