@@ -59,7 +59,7 @@ def touch(path):
 
 
 def test_nothing_of_a_known_scan_is_opened(explained, tmp_path, monkeypatch):
-    for room, name in ((plan, "count_channels"), (explain, "read_volume"), (explain, "explain_scan")):
+    for room, name in ((plan, "count_channels"), (explain, "read_for"), (explain, "explain_scan")):
         monkeypatch.setattr(room, name, refuse)
     opened = []
     monkeypatch.setattr("agg2exp_core.store.root.Root.get_many", lambda self, keys: opened.extend(keys))
@@ -98,15 +98,15 @@ def test_a_changed_scan_is_refused_and_the_store_keeps_what_it_has(explained, tm
 def test_other_results_are_missing_and_files_that_have_not_changed_are_not_read(
     explained, tmp_path, monkeypatch, changed
 ):
-    monkeypatch.setattr(explain, "read_volume", refuse)
+    monkeypatch.setattr(explain, "read_for", refuse)
     assert night(explained, tmp_path, **changed) == (["s1", "s2"], [])
     assert night(explained, tmp_path, **changed) == ([], ["s1", "s2"])
     assert night(explained, tmp_path) == ([], ["s1", "s2"])
 
 
 def test_recheck_reads_every_scan(explained, tmp_path, monkeypatch):
-    read, really = [], explain.read_volume
-    monkeypatch.setattr(explain, "read_volume", lambda path: read.append(path) or really(path))
+    read, really = [], explain.read_for
+    monkeypatch.setattr(explain, "read_for", lambda model, path: read.append(path) or really(model, path))
     assert night(explained, tmp_path, recheck=True) == (["s1", "s2"], [])
     assert len(read) == 2
 
