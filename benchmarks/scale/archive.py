@@ -33,8 +33,8 @@ class Planned:
     ----------
     n_known, n_new : int
         Scans that were kept, and that were planned.
-    seconds, peak_gb : float
-        Wall time of planning, and the most memory of its process.
+    seconds, cpu_s, peak_gb : float
+        Wall time of planning, its time on a core, and the most memory of its process.
     n_headers, n_read : int
         Scans whose header was looked at, and of which voxels were read.
     n_sent : int
@@ -44,6 +44,7 @@ class Planned:
     n_known: int
     n_new: int
     seconds: float
+    cpu_s: float
     peak_gb: float
     n_headers: int
     n_read: int
@@ -85,14 +86,14 @@ def plan(scans: str, settings: ExplainSettings) -> Planned:
         mock.patch("agg2exp_core.volumes.nifti_reader._stream_values") as read,
         mock.patch("agg2exp_core.volumes.reading.look_at_nifti", wraps=look_at_nifti) as looked,
     ):
-        started = time.monotonic()
+        started, cpu_s = time.monotonic(), time.process_time()
         checked = plan_scans([scans], None, settings)
-        seconds = time.monotonic() - started
+        seconds, cpu_s = time.monotonic() - started, time.process_time() - cpu_s
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     known = {job.scan_id for job in checked.kept}
     n_sent = sum(job.scan_id in known or not job.scan_id.startswith("new") for job in checked.jobs)
     return Planned(
-        len(known), len(checked.jobs), seconds, peak_gb, looked.call_count, read.call_count, n_sent
+        len(known), len(checked.jobs), seconds, cpu_s, peak_gb, looked.call_count, read.call_count, n_sent
     )
 
 
@@ -108,6 +109,7 @@ def rows(found: Planned) -> list[Row]:
     what = f"{found.n_new:,} new beside {found.n_known:,} known"
     return [
         once(f"{what}: planning, s", found.seconds, at_most=MOST_S),
+        once("its time on a core, s", found.cpu_s),
         once("peak memory of its process, GB", found.peak_gb, at_most=MOST_GB),
         once("headers looked at", found.n_headers),
         once("scans of which voxels were read", found.n_read, at_most=0),
