@@ -52,7 +52,7 @@ def print_summary(summary: Any, unit: str = "attributions") -> int:
     console.print(f"{counts}; {cohort}" if summary.n_cohort else counts, soft_wrap=True)
     if summary.n_done == len(summary.outcomes):
         return DONE
-    return SOME_FAILED if summary.n_done else NOTHING
+    return SOME_FAILED if summary.n_done or summary.n_kept else NOTHING
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed
 from agg2exp.flows.alerts import alert
 from agg2exp.flows.benchmark import benchmark_each
 from agg2exp.flows.explain import explain_each
-from agg2exp.flows.fan_out import fan_out, reported
+from agg2exp.flows.fan_out import Grain, fan_out, reported
 from agg2exp.flows.pacs_export import return_results
 from agg2exp.flows.partition import by_class, by_scan, merged, n_online
 from agg2exp.flows.places import require_places
@@ -57,7 +57,7 @@ def explain_part(scans: list[ScanJob], settings: ExplainSettings) -> State[None]
 def explain_batch(
     scans: list[str],
     settings: ExplainSettings,
-    scans_per_run: int = 1,
+    scans_per_run: Grain = "auto",
     queue: str = "nightly",
     results: ReturnSettings | None = None,
 ) -> State[None]:
@@ -74,8 +74,8 @@ def explain_batch(
         NIfTI files, or folders of them, as the workers see them.
     settings : ExplainSettings
         How they are explained; the store is one that all workers reach.
-    scans_per_run : int
-        Scans of one flow run: more of them where a scan takes seconds.
+    scans_per_run : int or "auto"
+        Scans of one flow run; by default fewer and fewer, by how long they take and how many are left.
     queue : str
         Work queue of the pool, which decides who goes first.
     results : ReturnSettings, optional
@@ -86,13 +86,14 @@ def explain_batch(
     claim_store(checked)
     store = store_of(settings.store)
     outcomes = record_rejected(store, checked.rejected, alert)
-    parts = by_scan(checked.jobs, scans_per_run, settings.model_dump(mode="json"))
+    parts = by_scan(checked.jobs, settings.model_dump(mode="json"))
     with get_client(sync_client=True) as client:
         n_workers = n_online(client, PARTS_POOL)
-    if len(parts) < n_workers:
+    if 0 < len(parts) < n_workers:
         parts = by_class(checked.jobs, settings, n_workers)
     stamps = {job.scan_id: (job, stamp_or_none(job.path)) for job in checked.jobs}
-    outcomes += seen(merged(fan_out(PART, parts, queue)), store.scans(), settings.store)
+    sent = merged(fan_out(PART, PARTS_POOL, parts, queue, scans_per_run))
+    outcomes += seen(sent, store.scans(), settings.store)
     _record(store, outcomes, "explain")
     if len(parts) > len(checked.jobs):
         for outcome in outcomes:
@@ -105,8 +106,9 @@ def explain_batch(
     publish(summary)
     if results is not None:  # what a PACS does not take today it is offered tomorrow
         return_results(settings.store, settings.result_label, results, return_state=True)
-    told = f"; {summary.n_done:,} of {len(outcomes):,} scans explained" if outcomes else ""
-    return _ended(summary, summary.counts + told)
+    beside = f"; {summary.n_kept:,} kept" if summary.n_kept else ""
+    told = f"{summary.n_done} of {len(outcomes)} scans explained{beside}"
+    return _ended(summary, told if outcomes else summary.counts)
 
 
 @flow(name=BENCHMARK_PART, flow_run_name="benchmark, part")
@@ -117,7 +119,7 @@ def benchmark_part(scans: list[ScanJob], settings: BenchmarkSettings) -> State[N
 
 @flow(name="benchmark-batch", flow_run_name="benchmark batch")
 def benchmark_batch(
-    scans: list[str], settings: BenchmarkSettings, scans_per_run: int = 1, queue: str = "backfill"
+    scans: list[str], settings: BenchmarkSettings, scans_per_run: Grain = "auto", queue: str = "backfill"
 ) -> State[None]:
     """Benchmark methods on files and folders of scans on all workers of the pool, then the table.
 
@@ -129,8 +131,8 @@ def benchmark_batch(
         NIfTI files, or folders of them, as the workers see them.
     settings : BenchmarkSettings
         Methods and metrics; the store is one that all workers reach.
-    scans_per_run : int
-        Scans of one flow run.
+    scans_per_run : int or "auto"
+        Scans of one flow run, likewise.
     queue : str
         Work queue of the pool, which decides who goes first.
     """
@@ -140,8 +142,9 @@ def benchmark_batch(
     store = store_of(settings.store)
     register_all(store, settings)
     outcomes = record_rejected(store, checked.rejected, alert)
-    parts = by_scan(checked.usable, scans_per_run, settings.model_dump(mode="json"))
-    outcomes += seen(fan_out(BENCHMARK_PART, parts, queue), store.scans(), settings.store)
+    parts = by_scan(checked.usable, settings.model_dump(mode="json"))
+    sent = fan_out(BENCHMARK_PART, PARTS_POOL, parts, queue, scans_per_run)
+    outcomes += seen(sent, store.scans(), settings.store)
     _record(store, outcomes, "benchmark")
     tabulate(settings.store)
     summary = RunSummary(settings.store, "benchmark", outcomes, n_cohort=0)
@@ -156,4 +159,5 @@ def _record(store: Store, outcomes: Sequence[ScanOutcome], stage: str) -> None:
 
 
 def _ended(summary: RunSummary, message: str) -> State[None]:
-    return Completed(message=message) if summary.n_done or not summary.outcomes else Failed(message=message)
+    useless = summary.outcomes and not summary.n_done and not summary.n_kept
+    return Failed(message=message) if useless else Completed(message=message)

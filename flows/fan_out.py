@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar, cast
-from uuid import UUID
+from typing import Any, Literal, TypeVar, cast
+from uuid import UUID, uuid4
 
 import httpx
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from agg2exp.flows.partition import Part
-from agg2exp_core.pipeline.outcomes import ScanOutcome
+from agg2exp.flows.partition import Part, guided_size, n_at_once, take
+from agg2exp_core.pipeline.outcomes import ScanJob, ScanOutcome
+
+Grain = int | Literal["auto"]
+"""Scans of a run: a number, or by how long they take and how many are left."""
 
 POLL_S = 2.0
 """Between two questions to the server about the runs that are under way."""
@@ -35,7 +37,10 @@ PATIENCE_S = 3600.0
 _ASK_AGAIN_S = 10.0
 
 _PAGE = 200
-"""Runs that one question names."""
+"""Runs that one question names, and that one answer holds."""
+
+_LATELY = 50
+"""Scans whose seconds decide on the size of the next part."""
 
 T = TypeVar("T")
 
@@ -48,55 +53,119 @@ def reported(outcomes: Sequence[ScanOutcome]) -> State[None]:
     return Completed(message=message)
 
 
-def fan_out(deployment: str, parts: Sequence[Part], queue: str) -> list[ScanOutcome]:
-    """Run a deployment on each part; a run that crashed is sent again.
+def fan_out(
+    deployment: str, pool: str, parts: Sequence[Part], queue: str, scans_per_run: Grain
+) -> list[ScanOutcome]:
+    """Run a deployment on parts, some at a time; one that crashed is sent again.
 
-    The server is asked about the runs that are under way alone.
+    No more runs are sent than workers take, and one for each four of them that waits: so the size of a part
+    is decided late. A batch that crashed and goes on finds the runs that it had sent.
 
     Parameters
     ----------
     deployment : str
         Name of the deployment, which is its flow's name as well; it takes ``scans`` and ``settings``.
+    pool : str
+        Its work pool.
     parts : sequence of Part
-        What each run is given.
+        One a scan, or a scan and some classes; those of the same settings are joined.
     queue : str
-        Work queue of its pool.
+        Work queue of the pool.
+    scans_per_run : int or "auto"
+        Scans that are joined.
 
     Returns
     -------
     list of ScanOutcome
-        How the scans of each part fared, in their order.
+        How the scans fared, in the order of the parts.
     """
-    under_way = {_submit(deployment, part, queue): (n, 1) for n, part in enumerate(parts)}
-    outcomes: dict[int, list[ScanOutcome]] = {}
-    log = get_run_logger()
+    left, log = list(parts), get_run_logger()
+    outcomes: list[ScanOutcome] = []
+    seconds: deque[float] = deque(maxlen=_LATELY)
     with get_client(sync_client=True) as client:
-        while under_way:
+        under_way, left = _sent_before(client, left, outcomes)
+        while left or under_way:
+            n_runs = _patiently(n_at_once, client, pool) if left else 0
+            while left and len(under_way) < n_runs + n_runs // 4 + 1:
+                size = guided_size(len(left), n_runs, seconds) if scans_per_run == "auto" else scans_per_run
+                part, left = take(left, size)
+                under_way[_submit(deployment, part, queue)] = part, 1
             ended = [run for run in _read(client, sorted(under_way)) if run.state and run.state.is_final()]
             for run in ended:
-                n, n_tries = under_way.pop(run.id)
+                part, n_tries = under_way.pop(run.id)
                 if run.state is not None and run.state.is_crashed() and n_tries < MOST_TRIES:
                     log.warning("run %s crashed; its scans are sent again", run.name)
-                    under_way[_submit(deployment, parts[n], queue)] = n, n_tries + 1
-                else:
-                    outcomes[n] = _outcomes(run, parts[n])
+                    under_way[_submit(deployment, part, queue)] = part, n_tries + 1
+                    continue
+                told = _outcomes(run, part)
+                again = {outcome.scan_id for outcome in told if outcome.status == "left"}
+                outcomes += [outcome for outcome in told if outcome.scan_id not in again]
+                seconds.extend(outcome.seconds for outcome in told if outcome.status == "done")
+                left[:0] = [Part((job,), part.settings) for job in part.scans if job.scan_id in again]
             if ended:
-                log.info("%d of %d runs ended", len(outcomes), len(parts))
+                log.info("%d scans ended, %d are under way, %d are left", *_counts(outcomes, under_way, left))
             elif under_way:
                 time.sleep(POLL_S)
-    return [outcome for n in range(len(parts)) for outcome in outcomes[n]]
+    places = {job.scan_id: n for n, part in enumerate(parts) for job in part.scans}
+    wanted = [
+        outcome for outcome in outcomes if outcome.scan_id in places
+    ]  # a run sent before may have others
+    return sorted(wanted, key=lambda outcome: places[outcome.scan_id])
+
+
+def _counts(
+    outcomes: Sequence[ScanOutcome], under_way: dict[UUID, tuple[Part, int]], left: Sequence[Part]
+) -> tuple[int, int, int]:
+    return len(outcomes), sum(len(part.scans) for part, _ in under_way.values()), len(left)
+
+
+def _tag() -> str:
+    return f"batch {flow_run.id}"
+
+
+def _sent_before(
+    client: SyncPrefectClient, parts: Sequence[Part], outcomes: list[ScanOutcome]
+) -> tuple[dict[UUID, tuple[Part, int]], list[Part]]:
+    """Return the runs that this batch sent before it crashed and that are under way, and the parts left.
+
+    How the scans of those that have ended fared is added to `outcomes`; what crashed is left.
+    """
+    wanted = {_key(part.scans[0], part.settings): part for part in parts}
+    under_way: dict[UUID, tuple[Part, int]] = {}
+    for run in _of_this_batch(client):
+        jobs = [ScanJob(**job) for job in run.parameters["scans"]]
+        settings = run.parameters["settings"]
+        known = [job for job in jobs if _key(job, settings) in wanted]
+        if run.state is None or not run.state.is_final():
+            under_way[run.id] = Part(tuple(jobs), settings), 1
+        else:
+            done = {told.scan_id: told for told in _outcomes(run, Part(tuple(jobs), settings))}
+            known = [job for job in known if done[job.scan_id].status == "done"]
+            outcomes += [done[job.scan_id] for job in known]
+        for job in known:
+            del wanted[_key(job, settings)]
+    return under_way, list(wanted.values())
+
+
+def _key(job: ScanJob, settings: dict[str, Any]) -> str:
+    return json.dumps([asdict(job), settings], sort_keys=True)
+
+
+def _of_this_batch(client: SyncPrefectClient) -> Iterator[FlowRun]:
+    tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag()]))
+    for offset in range(0, 10**9, _PAGE):
+        page = _patiently(client.read_flow_runs, flow_run_filter=tagged, limit=_PAGE, offset=offset)
+        yield from page
+        if len(page) < _PAGE:
+            return
 
 
 def _submit(deployment: str, part: Part, queue: str) -> UUID:
-    """Send a part to the workers, unless this batch has sent it before and it is still good.
-
-    A batch that crashed and goes on finds the runs that it had sent: those that are under way, and those
-    that did all of their scans.
-    """
+    """Send a part to the workers, once, however often the server has to be asked."""
+    key = uuid4().hex
     parameters = {"scans": [asdict(job) for job in part.scans], "settings": part.settings}
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
 
-    def send(n: int) -> FlowRun:
+    def send() -> FlowRun:
         return cast(
             FlowRun,
             run_deployment(
@@ -104,20 +173,12 @@ def _submit(deployment: str, part: Part, queue: str) -> UUID:
                 parameters=parameters,
                 work_queue_name=queue,
                 timeout=0,
-                tags=[job.scan_id for job in part.scans][:8],
-                idempotency_key=f"{flow_run.id}-{digest}-{n}",
+                tags=[_tag(), *(job.scan_id for job in part.scans[:8])],
+                idempotency_key=key,
             ),
         )
 
-    for n in itertools.count():
-        run = _patiently(send, n)
-        if not (run.state and run.state.is_final()) or _did_all(run, part):
-            return run.id
-    raise AssertionError("the count of runs has no end")
-
-
-def _did_all(run: FlowRun, part: Part) -> bool:
-    return all(outcome.status == "done" for outcome in _outcomes(run, part))
+    return _patiently(send).id
 
 
 def _read(client: SyncPrefectClient, ids: Sequence[UUID]) -> Iterator[FlowRun]:

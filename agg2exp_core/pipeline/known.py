@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from agg2exp_core.attribution import choose_classes
 from agg2exp_core.pipeline.cache import model_of, store_of
@@ -60,7 +59,7 @@ class Known:
         if marks is None:
             return False
         try:
-            stamp = stamp_of(Path(job.path))
+            stamp = stamp_of(job.path)
             return Mark(stamp.source, stamp.state, answer(job.scan_id)) in marks
         except OSError:  # whoever reads it says what is wrong
             return False
@@ -104,6 +103,6 @@ def mark_complete(job: ScanJob, settings: ExplainSettings, stamp: Stamp | None) 
 def stamp_or_none(path: str) -> Stamp | None:
     """Return the stamp of a scan's files; None where they cannot be looked at."""
     try:
-        return stamp_of(Path(path))
+        return stamp_of(path)
     except OSError:
         return None

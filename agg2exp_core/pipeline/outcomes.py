@@ -7,12 +7,19 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import torch
+
 from agg2exp_core.errors import Agg2ExpError, ScanError
 from agg2exp_core.store import Failure, Store
 from agg2exp_core.store.locks import writing
 
 _MOST_LETTERS = 300
 """Of a foreign error's text."""
+
+_DEAD_CONTEXT = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "CUBLAS_STATUS_EXECUTION_FAILED")
+"""What errors say that a library of the device raised."""
+
+_SPOILT = "not begun, since an error of the device before it spoilt the process; start again to finish it"
 
 
 class UnusableScanError(ScanError):
@@ -59,8 +66,9 @@ class ScanOutcome:
     ----------
     scan_id : str
         Its name.
-    status : {"done", "failed", "rejected"}
-        Whether it was explained, failed on the way, or could not be used.
+    status : {"done", "failed", "rejected", "lost", "left"}
+        Whether it was explained, failed on the way, could not be used, was in a run that did not report, or
+        was not begun since an error before it spoilt the process.
     reason : str
         Why not; of what is done, a remark or nothing.
     n_classes : int
@@ -208,6 +216,8 @@ def run_each(
 ) -> list[ScanOutcome]:
     """Run something on scans one after the other; one that fails is recorded with its reason.
 
+    After an error that spoils the process the others are left: a new process has to take them.
+
     Parameters
     ----------
     scans : sequence of ScanJob
@@ -221,8 +231,8 @@ def run_each(
     listener : callable
         Told of each new failure.
     """
-    outcomes = []
-    for scan in scans:
+    outcomes: list[ScanOutcome] = []
+    for n, scan in enumerate(scans):
         started = time.monotonic()
         try:
             with writing(store.root, scan.scan_id):
@@ -234,5 +244,19 @@ def run_each(
             reason = reason_of(error, scan.scan_id, scan.path)
             record_failure(store, Alert(scan.scan_id, stage, reason), listener)
             outcome = ScanOutcome(scan.scan_id, "failed", reason, seconds=time.monotonic() - started)
+            if spoils_process(error):
+                others = [ScanOutcome(other.scan_id, "left", _SPOILT) for other in scans[n + 1 :]]
+                return [*outcomes, outcome, *others]
         outcomes.append(outcome)
     return outcomes
+
+
+def spoils_process(error: BaseException) -> bool:
+    """Say whether an error leaves the device's context dead, so that all later work of the process fails."""
+    if error.__cause__ is not None and spoils_process(error.__cause__):
+        return True
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    return isinstance(error, torch.AcceleratorError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _DEAD_CONTEXT)
+    )

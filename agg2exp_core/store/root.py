@@ -7,7 +7,7 @@ import atexit
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -100,9 +100,14 @@ class Root:
 
     def children(self, path: str) -> list[str]:
         """Return the names right under a path, sorted."""
+        store = self.reader()
+        if isinstance(store, LocalStore):
+            with self.guard(path), suppress(FileNotFoundError, NotADirectoryError):
+                return sorted(os.listdir(store.root / path))  # noqa: PTH208 - names, not a path for each
+            return []
 
         async def listed() -> list[str]:
-            return sorted({name async for name in self.reader().list_dir(path) if name})
+            return sorted({name async for name in store.list_dir(path) if name})
 
         with self.guard(path):
             return sync(listed())
@@ -111,9 +116,10 @@ class Root:
         """Return all keys under a path, relative to it, at any depth: on S3, a request for each thousand."""
         store = self.reader()
         if isinstance(store, LocalStore):  # whose own listing asks the disk about each file
-            top = store.root / path
-            walked = ((Path(folder), names) for folder, _, names in os.walk(top))
-            return [(folder / name).relative_to(top).as_posix() for folder, names in walked for name in names]
+            with self.guard(path):
+                top = f"{store.root}/{path}"
+                walked = ((folder[len(top) + 1 :], names) for folder, _, names in os.walk(top))
+                return [f"{folder}/{name}" if folder else name for folder, names in walked for name in names]
 
         async def listed() -> list[str]:
             return [key.removeprefix(f"{path}/") async for key in store.list_prefix(f"{path}/")]

@@ -99,7 +99,7 @@ def scan_ids(paths: Sequence[Path]) -> list[str]:
     UsageError
         If a scan is given twice, or two end with one id.
     """
-    _refuse_twins([str(path.resolve()) for path in paths], paths, "is given twice")
+    _refuse_twins(_resolved(paths), paths, "is given twice")
     parts = [_components(path) for path in paths]
     while len(parts) > 1 and min(map(len, parts)) > 1 and len({p[-1] for p in parts}) == 1:
         parts = [p[:-1] for p in parts]
@@ -171,11 +171,13 @@ def check_scan_id(scan_id: str) -> str:
 
 def nifti_files(folder: Path) -> list[Path]:
     """Return the NIfTI files directly in a folder, by name, without hidden ones."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.name.endswith(EXTENSIONS) and not path.name.startswith(".") and path.is_file()
-    )
+    with os.scandir(folder) as entries:  # tells most files from folders without asking for each
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.endswith(EXTENSIONS) and not entry.name.startswith(".") and entry.is_file()
+        ]
+    return [folder / name for name in sorted(names)]
 
 
 def stem(path: Path) -> str:
@@ -235,6 +237,16 @@ def _no_scan(path: Path, got: str) -> ScanError:
 def _components(path: Path) -> tuple[str, ...]:
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps the name that was given
     return (*absolute.parts[1:-1], stem(absolute))
+
+
+def _resolved(paths: Sequence[Path]) -> list[str]:
+    """Return the paths without links; each folder is resolved once."""
+    folders = {folder: folder.resolve() for folder in {path.parent for path in paths}}
+    inside = [path.name not in ("", "..") and not path.is_symlink() for path in paths]
+    return [
+        os.path.join(folders[path.parent], path.name) if plain else str(path.resolve())  # noqa: PTH118
+        for path, plain in zip(paths, inside, strict=True)
+    ]
 
 
 def _refuse_twins(keys: Sequence[str], paths: Sequence[Path], what: str) -> None:

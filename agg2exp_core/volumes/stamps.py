@@ -30,13 +30,13 @@ class Stamp:
     state: str
 
 
-def source_of(path: Path) -> str:
+def source_of(path: str | Path) -> str:
     """Return the digest of a path; a link has the name that was given."""
     absolute = os.path.abspath(path)  # noqa: PTH100 - resolving costs a question to the disk for each folder
     return hashlib.sha256(os.fsencode(absolute)).hexdigest()[:_DIGITS]
 
 
-def stamp_of(path: Path) -> Stamp:
+def stamp_of(path: str | Path) -> Stamp:
     """Return the stamp of a NIfTI file, or of a folder with a DICOM series.
 
     Raises
@@ -44,13 +44,13 @@ def stamp_of(path: Path) -> Stamp:
     OSError
         If it is not there, or cannot be looked at.
     """
-    if not path.is_dir():
-        return Stamp(source_of(path), state_of([path]))
-    files = files_in(path) if holds_dicom(path) else files_below(path)
+    files: Iterable[str | Path] = [path]
+    if os.path.isdir(path):  # noqa: PTH112 - of an archive's scans, paths are not made twice
+        files = files_in(Path(path)) if holds_dicom(Path(path)) else files_below(Path(path))
     return Stamp(source_of(path), state_of(files))
 
 
-def state_of(files: Iterable[Path]) -> str:
+def state_of(files: Iterable[str | Path]) -> str:
     """Return the digest of names, sizes and times of modification of files.
 
     Raises
@@ -60,6 +60,6 @@ def state_of(files: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256()
     for file in files:
-        found = file.stat()
-        digest.update(os.fsencode(f"{file.name}\0{found.st_size}\0{found.st_mtime_ns}\0"))
+        found = os.stat(file)  # noqa: PTH116
+        digest.update(os.fsencode(f"{os.path.basename(file)}\0{found.st_size}\0{found.st_mtime_ns}\0"))  # noqa: PTH119
     return digest.hexdigest()[:_DIGITS]

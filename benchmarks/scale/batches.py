@@ -14,6 +14,7 @@ from prefect.deployments import run_deployment
 from agg2exp.deployments.applying import apply
 from agg2exp.deployments.catalogue import Service, catalogue
 from agg2exp.flows.batch import PARTS_POOL
+from agg2exp.flows.fan_out import Grain
 from agg2exp.flows.partition import n_online
 from agg2exp_core.pipeline.settings import ExplainSettings
 from benchmarks.scale.service import workers
@@ -43,7 +44,7 @@ def workplace(n_workers: int, log: Path) -> Iterator[None]:
         yield
 
 
-def run_batch(scans: Sequence[Path], settings: ExplainSettings, scans_per_run: int) -> FlowRun:
+def run_batch(scans: Sequence[Path], settings: ExplainSettings, scans_per_run: Grain) -> FlowRun:
     """Run the deployed batch, and return its run once it explained all scans.
 
     Raises

@@ -13,6 +13,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFi
 from prefect.client.schemas.objects import FlowRun
 
 from agg2exp.flows.batch import PART
+from agg2exp.flows.fan_out import Grain
 from agg2exp_core.pipeline.settings import ExplainSettings
 from benchmarks.scale.batches import run_batch, workplace
 from benchmarks.scale.sleeper import REFERENCE
@@ -72,7 +73,7 @@ def measure(
     scans: Sequence[Path],
     n_workers: int,
     seconds_a_scan: float,
-    scans_per_run: int,
+    scans_per_run: Grain,
 ) -> Point:
     """Explain scans with workers, and return how long that took."""
     settings = ExplainSettings(

@@ -1,9 +1,10 @@
 """One scan that fails never stops the others, and what is known already is told once."""
 
 import pytest
+import torch
 
 from agg2exp_core.errors import ScanError
-from agg2exp_core.pipeline.outcomes import ScanJob, ScanOutcome, run_each
+from agg2exp_core.pipeline.outcomes import ScanJob, ScanOutcome, run_each, spoils_process
 from agg2exp_core.store import open_store
 
 JOBS = [ScanJob(name, f"/secret/{name}.nii.gz") for name in ("a", "b", "c")]
@@ -46,3 +47,32 @@ def test_an_interruption_is_no_failure(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_each(JOBS, store, "explain", run)
     assert store.failures() == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "spoils"),
+    [
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (RuntimeError("sizes differ"), False),
+        (ValueError("CUDA error is a text here"), False),
+    ],
+)
+def test_an_error_that_spoils_the_process_leaves_the_other_scans(tmp_path, error, spoils):
+    store = open_store(tmp_path / "store", create=True)
+
+    def run(scan):
+        if scan.scan_id == "b":
+            raise error
+        return ScanOutcome(scan.scan_id, "done")
+
+    outcomes = run_each(JOBS, store, "explain", run)
+    assert [outcome.status for outcome in outcomes] == ["done", "failed", "left" if spoils else "done"]
+    assert set(store.failures()) == {"b"}
+
+
+def test_a_spoilt_process_is_seen_through_the_error_that_names_the_scan():
+    error = ScanError("s", got="an error", allowed="none", remedy="try again")
+    error.__cause__ = torch.AcceleratorError("CUDA error: device-side assert triggered")
+    assert spoils_process(error)
