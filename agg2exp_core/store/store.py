@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -171,15 +171,24 @@ class Store:
         """Return the rows that matrices are made of."""
         return Rows(self.root, check_name("label", label))
 
-    def importance(self, label: str) -> xr.Dataset:
+    def importance(self, label: str, variables: Collection[str] | None = None) -> xr.Dataset:
         """Return the matrices of all scans, dimensions (scan, target, roi), loaded.
+
+        Parameters
+        ----------
+        label : str
+            Which.
+        variables : collection of str, optional
+            Those of these that there are; by default all.
 
         Raises
         ------
         StoreError
             If there are none under this label.
         """
-        return self._loaded(label)
+        with self.root.guard(PLACE), self.matrices(label).open() as dataset:
+            names = [name for name in dataset.data_vars if variables is None or name in variables]
+            return dataset[names].load()
 
     def global_importance(self, label: str) -> xr.Dataset:
         """Return the summary over scans, dimensions (target, roi), loaded.
@@ -189,10 +198,7 @@ class Store:
         StoreError
             If there is none under this label.
         """
-        return self._loaded(label, GLOBAL)
-
-    def _loaded(self, label: str, *group: str) -> xr.Dataset:
-        with self.root.guard(PLACE), self.matrices(label).open(*group) as dataset:
+        with self.root.guard(PLACE), self.matrices(label).open(GLOBAL) as dataset:
             return dataset.load()
 
     def adopt_earlier_rows(self) -> None:
