@@ -173,10 +173,13 @@ class MatricesWriter:
             first = self._first(_MOST_NAMES)
             for array, texts in ((self._arrays[SCAN], scans), (rows, identities)):
                 array[first:] = _stored(np.array(texts[first:], dtype=str))
-            before = self._held.node(GLOBAL, *[str(name) for name in summary.data_vars][:1])
             for name, field in summary.variables.items():
+                before = _generation(self._held.node(GLOBAL, str(name)))
+                stays = self._n_kept and name in summary.coords and before >= 0
                 path, beside = f"{GLOBAL}/{name}", _beside(summary, str(name))
-                self._array(path, field, beside, _generation(before) + 1)[...] = _stored(field.values)
+                array = self._array(path, field, beside, before + (not stays))
+                if not stays:
+                    array[...] = _stored(field.values)
             self._pending.publish()
         self._switch()
         if not self._n_kept:
