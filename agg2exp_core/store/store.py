@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from agg2exp_core.errors import StoreError, out_of_range
 from agg2exp_core.store.keys import check_name, json_ready
 from agg2exp_core.store.locks import reducing
 from agg2exp_core.store.matrices import GLOBAL, PLACE, Matrices, MatricesWriter
+from agg2exp_core.store.nodes import ATTRIBUTES
 from agg2exp_core.store.root import Root, locate
 from agg2exp_core.store.rows import Rows, earlier_rows
 from agg2exp_core.store.scan import ScanStore
@@ -121,6 +123,15 @@ class Store:
             If the id cannot be a key.
         """
         return ScanStore(self.root, check_name("scan", scan_id))
+
+    def doubts(self, scan_ids: Sequence[str]) -> list[dict[str, dict[str, float]]]:
+        """Return what `ScanStore.doubt` says of several scans, fetched together; {} for one not there."""
+        keys = [
+            f"scans/{check_name('scan', scan_id)}.zarr/labels/prediction/zarr.json" for scan_id in scan_ids
+        ]
+        documents = map(json.loads, (found or b"{}" for found in self.root.get_many(keys)))
+        own = (document.get("attributes", {}).get(ATTRIBUTES, {}) for document in documents)
+        return [dict(told.get("doubt", {})) for told in own]
 
     def record_failure(self, scan_id: str, stage: str, reason: str) -> None:
         """Record why a scan failed; its last failure is kept."""
