@@ -23,6 +23,12 @@ def report(
     volumes: Annotated[
         str, typer.Option("--volumes", help="Scans whose voxels are shown: all, flagged or none.")
     ] = "all",
+    scan: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scan", help="Scan that gets a page in any case, where there are many (again for more)."
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> int:
     """Write pages that open from a disk: the cohort, and each scan with its volume."""
@@ -43,7 +49,7 @@ def report(
         def show(what: str, share: float) -> None:
             progress.update(bar, description=what, completed=share)
 
-        n_pages = write_report(opened, chosen, out, volumes=volumes, listen=show)
+        n_pages = write_report(opened, chosen, out, volumes=volumes, scans=scan or [], listen=show)
     n_bytes = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     table = Table("labels", "pages", "MB", title="report")
     table.add_row(", ".join(chosen), str(n_pages), f"{n_bytes / 1e6:.1f}")

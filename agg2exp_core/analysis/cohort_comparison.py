@@ -12,6 +12,8 @@ from sklearn.metrics.pairwise import nan_euclidean_distances
 from agg2exp_core.analysis.cohort import Cohort, check_alike, log_ratios
 from agg2exp_core.analysis.statistics import N_PERMUTATIONS, TooFewError, adjusted, permutation_p, ratio
 
+_BLOCK = 512
+"""Scans whose distances from all others are computed together."""
 LEAST_COMPARED = 3
 """Scans of a cohort that is compared."""
 
@@ -124,16 +126,36 @@ def energy_distance(
     """
     x, y = _matched(first, second, paired)
     points = log_ratios(np.concatenate([x, y])).reshape(len(x) + len(y), -1)
-    distances = np.nan_to_num(nan_euclidean_distances(points))
+    distances = _distances(points)
     signs = _signs(len(x), len(y), paired, n_permutations, seed)
     if paired:  # the second scan of a pair goes where the first does not
         signs = np.concatenate([signs, -signs], axis=1)
-    first_part = (signs > 0) / len(x)
-    weights = first_part - (signs < 0) / len(y)
-    # weights sum to 0 over both cohorts, so that -w D w is twice the cross term less both inner ones
-    energy = -np.einsum("pi,pi->p", weights @ distances, weights)
+    energy = _energies(distances, signs > 0 if len(x) <= len(y) else signs < 0)
     p_value = float(permutation_p(energy[0], energy[1:]))
     return Distance(float(energy[0]), p_value, len(x), len(y), paired)
+
+
+def _distances(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return distances of all pairs ``[n, n]``, block by block; 0 where two scans have no class in common."""
+    distances = np.empty((len(points), len(points)))
+    for start in range(0, len(points), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        distances[rows] = np.nan_to_num(nan_euclidean_distances(points[rows], points))
+    np.fill_diagonal(distances, 0.0)
+    return distances
+
+
+def _energies(distances: NDArray[np.float64], is_small: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the energy distance under each way ``[n_permutations, n]`` to choose the smaller cohort.
+
+    With weights ``w = u / n_small - (1 - u) / n_large`` it is ``-w D w``: twice the cross term less the inner
+    ones. They sum to 0, so that D may be centred; what is left then are pairs within the smaller cohort.
+    """
+    centred = distances - distances.mean(axis=0)
+    centred -= centred.mean(axis=1, keepdims=True)
+    inner = np.array([centred[np.ix_(rows, rows)].sum() for rows in map(np.flatnonzero, is_small)])
+    n_small = int(is_small[0].sum())
+    return np.asarray(-((1 / n_small + 1 / (len(distances) - n_small)) ** 2) * inner)
 
 
 def _matched(first: Cohort, second: Cohort, paired: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -45,9 +45,12 @@ def bring_up_to_date(store: Store, label: str, wanted: Mapping[str, str]) -> Non
         return
     order = [scan for scan in identities if scan in wanted] + [s for s in wanted if s not in identities]
     known = {scan: n for n, scan in enumerate(identities) if wanted.get(scan) == identities[scan]}
-    blocks = _Blocks(held, known, store.rows(label), {s: wanted[s] for s in order if s not in known})
-    like = blocks.stacked(order[:1])
-    only_adds = len(known) == len(identities) and blocks.has_names_of_held
+    all_stay = len(known) == len(identities)
+    blocks = _Blocks(
+        held, known, all_stay, store.rows(label), {s: wanted[s] for s in order if s not in known}
+    )
+    like = blocks.stacked([scan for scan in order if scan not in known][:1] or order[:1])
+    only_adds = all_stay and blocks.has_names_of_held
     writer = MatricesWriter(held, like, len(order), len(known) if only_adds else 0)
     for start, stop in writer.blocks():
         writer.write(start, blocks.stacked(order[start:stop]))
@@ -65,6 +68,8 @@ class _Blocks:
         What is held.
     known : mapping of str to int
         Where the scans lie there that stay as they are.
+    all_stay : bool
+        Whether those are all.
     rows : Rows
         Those of the label.
     fresh : mapping of str to str
@@ -72,12 +77,12 @@ class _Blocks:
     """
 
     def __init__(
-        self, held: Matrices, known: Mapping[str, int], rows: Rows, fresh: Mapping[str, str]
+        self, held: Matrices, known: Mapping[str, int], all_stay: bool, rows: Rows, fresh: Mapping[str, str]
     ) -> None:
         self._known, self._rows, self._fresh = known, rows, fresh
         self._held = held.open() if known else None
-        before = _names_held(self._held, list(known.values()))
-        names, self._loaded = before, {}
+        names = _names_held(self._held, None if all_stay else list(known.values()))
+        self._loaded: dict[str, xr.Dataset] = {}
         for some in _batches(list(fresh)):
             self._loaded = self._read(some)
             names = names_of(self._loaded, *names)

@@ -129,8 +129,7 @@ def _signs(store: Store, local: xr.Dataset, reference: xr.Dataset) -> dict[str, 
 def _doubts(store: Store, local: xr.Dataset, names: Sequence[str]) -> dict[str, xr.DataArray]:
     """Return how unsure the model was of each class (scan, target), as far as the predictions tell it."""
     scans, targets = local["scan"].values.tolist(), local["target"].values.tolist()
-    stored = set(store.scans())
-    told = [store.scan(scan).doubt() if scan in stored else {} for scan in scans]
+    told = store.doubts(scans)
     doubts = {}
     for name in names:
         if any(name in doubt for doubt in told):

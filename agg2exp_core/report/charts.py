@@ -127,18 +127,60 @@ def context_chart(context: pd.DataFrame) -> dict[str, Any]:
     return spec_of(ticks.properties(width=_WIDTH, height=alt.Step(22 if n_cohorts == 1 else 12)), rows=data)
 
 
-def scores_chart(scans: pd.DataFrame) -> dict[str, Any]:
+def context_summary_chart(context: pd.DataFrame) -> dict[str, Any]:
+    """Return median, 5th and 95th percentile over scans of the share of each class in itself.
+
+    Parameters
+    ----------
+    context : DataFrame
+        Columns ``cohort``, ``class``, ``own``.
+    """
+    by_class = context.dropna(subset="own").groupby(["cohort", "class"], sort=False)["own"]
+    shares = {"q05": 0.05, "median": 0.5, "q95": 0.95}
+    data = pd.DataFrame({"n": by_class.size(), **{name: by_class.quantile(q) for name, q in shares.items()}})
+    data = data.reset_index()
+    data = data.assign(row=data["class"].map(readable))
+    n_cohorts = data["cohort"].nunique()
+    encoding: dict[str, Any] = {
+        "y": alt.Y("row:N", title=None, sort=alt.EncodingSortField("median", op="max", order="descending")),
+        "tooltip": [
+            alt.Tooltip("row:N", title="class"),
+            alt.Tooltip("median:Q", title="median", format=".1%"),
+            alt.Tooltip("q05:Q", title="5th percentile", format=".1%"),
+            alt.Tooltip("q95:Q", title="95th percentile", format=".1%"),
+            alt.Tooltip("n:Q", title="scans"),
+            alt.Tooltip("cohort:N"),
+        ],
+    }
+    if n_cohorts > 1:
+        encoding["yOffset"] = alt.YOffset("cohort:N", sort=None)
+    title = "share of the class's attribution in itself"
+    base = alt.Chart(ROWS).encode(**encoding)
+    low = alt.X("q05:Q", title=title, axis=alt.Axis(format="%", tickCount=10))
+    bars = base.mark_bar(height=9, color="#9ecae1", aria=False).encode(x=low, x2="q95:Q")
+    ticks = base.mark_tick(thickness=2, height=13, color="#3182bd", aria=False).encode(x="median:Q")
+    size = alt.Step(22 if n_cohorts == 1 else 12)
+    return spec_of((bars + ticks).properties(width=_WIDTH, height=size), rows=data)
+
+
+_OF_SCORES = ("score", "p_value", "flagged", "page", "rank", "kind")
+
+
+def scores_chart(scans: pd.DataFrame, every: int = 1) -> dict[str, Any]:
     """Return the scores of scans, the most abnormal first; a mark leads to the scan's page, if there is one.
 
     Parameters
     ----------
     scans : DataFrame
         Columns ``scan``, ``score``, ``p_value``, ``flagged``, ``page`` (an address, or nothing).
+    every : int
+        Of those that are not flagged, each how many-th is drawn.
     """
     data = scans.sort_values("score", ascending=False)
     data = data.assign(
         rank=range(1, len(data) + 1), kind=data["flagged"].map({True: "flagged", False: "not flagged"})
     )
+    data = data.loc[data["flagged"] | (data["rank"] % every == 0), ["scan", *_OF_SCORES]]
     links = {"href": "page:N"} if data["page"].all() else {}
     points = (
         alt.Chart(ROWS)

@@ -24,12 +24,13 @@ from agg2exp_core.report.findings import (
     quality_section,
 )
 from agg2exp_core.report.inputs import Analyses, analyses_of, analysis_pictures, benchmark_of
+from agg2exp_core.report.matrices import VARIABLES as SHOWN
 from agg2exp_core.report.matrices import matrix_section
 from agg2exp_core.report.output import Output, ReportFolder, StoreReport
 from agg2exp_core.report.overlays import largest_classes, overlay_pictures, voxels_of
 from agg2exp_core.report.scan_page import Beside, scan_page
 from agg2exp_core.report.scan_sections import range_over_scans
-from agg2exp_core.report.scans import scans_section, unusual_section
+from agg2exp_core.report.scans import MOST_SCANS, scans_section, unusual_section, wanted_scans
 from agg2exp_core.report.sections import Column, DataTable, Link, Page, Picture, Section
 from agg2exp_core.store import Label, Store
 
@@ -45,6 +46,7 @@ def write_report(
     out: Path,
     *,
     volumes: str = "all",
+    scans: Sequence[str] = (),
     listen: Listener = lambda *_: None,
 ) -> int:
     """Write the report of a store into a folder; return the number of pages.
@@ -58,29 +60,39 @@ def write_report(
         Folder: new, empty, or an earlier report, which is replaced.
     volumes : {"all", "flagged", "none"}
         Scans whose voxels are shown: a viewer takes about 10 to 20 MB a scan.
+    scans : sequence of str
+        Scans that get a page in any case. Of more than `MOST_SCANS` only these do, and those that are
+        abnormal, unsure or new.
     listen : callable
         Told the page at hand, and the share that is done.
 
     Raises
     ------
     UsageError
-        If the folder holds something else, or `volumes` is something else.
+        If the folder holds something else, `volumes` is something else, or a scan is not there.
     StoreError
         If the store holds no matrices of a label.
     """
     if volumes not in VOLUMES:
         raise unknown_name("--volumes", volumes, VOLUMES)
-    matrices = {label: store.importance(label) for label in labels}
-    n_pages = sum(1 + local.sizes["scan"] for local in matrices.values())
+    matrices = {label: store.importance(label, SHOWN) for label in labels}
+    found = {label: analyses_of(store, label) for label in labels}
+    with_page = {label: _with_page(local, found[label], scans) for label, local in matrices.items()}
+    for scan_id in set(scans) - {scan_id for ids in with_page.values() for scan_id in ids}:
+        raise unknown_name(
+            "--scan",
+            scan_id,
+            sorted({s for local in matrices.values() for s in local["scan"].values.tolist()}),
+        )
+    n_pages = sum(1 + len(ids) for ids in with_page.values())
     n_done = 0
     addresses = {label: f"{label}/index.html" if i else "index.html" for i, label in enumerate(labels)}
     with ReportFolder(out) as folder:
         for label, local in matrices.items():
-            analyses = analyses_of(store, label)
+            analyses = found[label]
             beside, back = _beside(label, local, analyses), Link(f"All scans, {label}", addresses[label])
-            scan_ids = [str(scan_id) for scan_id in local["scan"].values]
-            pages = {scan_id: f"{label}/scans/{scan_id}.html" for scan_id in scan_ids}
-            shown = _with_volumes(volumes, analyses, scan_ids)
+            pages = {scan_id: f"{label}/scans/{scan_id}.html" for scan_id in with_page[label]}
+            shown = _with_volumes(volumes, analyses, list(pages))
             for scan_id, address in pages.items():
                 listen(f"{label}: {scan_id}", n_done / n_pages)
                 links = [back, Link(scan_id, address, is_here=True)]
@@ -108,7 +120,7 @@ def publish_report(store: Store, summary: RunSummary) -> list[str]:
     out, label = StoreReport(store), summary.label
     published = {*store.root.children("report"), label}
     links = [Link(name, f"{name}/index.html", name == label) for name in store.labels() if name in published]
-    local, analyses = store.importance(label), analyses_of(store, label)
+    local, analyses = store.importance(label, SHOWN), analyses_of(store, label)
     page = _cohort_page(out, store, label, local, analyses, {}, links, summary)
     for address in (f"{label}/index.html", "index.html"):
         out.write_page(address, page)
@@ -122,6 +134,14 @@ def _beside(label: str, local: xr.Dataset, analyses: Analyses) -> Beside:
         return Beside(label, normal, f"{n_reference} scans of the reference", analyses)
     source = f"the {local.sizes['scan']} scans of the store"
     return Beside(label, range_over_scans(local) if normal is None else normal, source, analyses)
+
+
+def _with_page(local: xr.Dataset, analyses: Analyses, asked: Sequence[str]) -> list[str]:
+    scan_ids = [str(scan_id) for scan_id in local["scan"].values]
+    if len(scan_ids) <= MOST_SCANS:
+        return scan_ids
+    wanted = wanted_scans(analyses) | set(asked)
+    return [scan_id for scan_id in scan_ids if scan_id in wanted]
 
 
 def _with_volumes(volumes: str, analyses: Analyses, scan_ids: Sequence[str]) -> set[str]:

@@ -7,10 +7,12 @@ import pandas as pd
 import xarray as xr
 
 from agg2exp_core.labels import BACKGROUND, readable
-from agg2exp_core.report.charts import context_chart
+from agg2exp_core.report.charts import context_chart, context_summary_chart
 from agg2exp_core.report.sections import Chart, Column, DataTable, Picture, Section, shown
 
 _N_OTHERS = 3
+MOST_MARKS = 10_000
+"""That a chart draws; of more it draws a summary."""
 
 
 def strongest(local: xr.Dataset) -> pd.DataFrame:
@@ -113,9 +115,11 @@ def context_section(context: pd.DataFrame) -> Section:
         Column("75%", "Third quartile", "share"),
         Column("max", "Highest", "share"),
     ]
+    is_long = len(context) > MOST_MARKS
+    mark = "A bar spans the 5th to the 95th percentile over scans, its mark the median"
     text = (
         "What does not lie in a class itself is context: the lower the share, the more context the model "
-        "uses. Each mark is a scan"
+        f"uses. {mark if is_long else 'Each mark is a scan'}"
     )
     cohorts = list(context["cohort"].unique())
     rows = f"; of the two rows of a class the upper is the {' and the lower the '.join(cohorts)}"
@@ -124,7 +128,11 @@ def context_section(context: pd.DataFrame) -> Section:
         "Context",
         text=[f"{text}{rows if len(cohorts) == 2 else ''}."],
         charts=[
-            Chart(context_chart(context), "Share of each class's attribution in the class itself, by scan")
+            Chart(
+                context_summary_chart(context) if is_long else context_chart(context),
+                "Share of each class's attribution in the class itself, "
+                f"{'over scans' if is_long else 'by scan'}",
+            )
         ],
         tables=[DataTable("Share in the class itself over scans", columns, table, is_open=False)],
     )

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from agg2exp_core.pipeline.outcomes import ScanOutcome
 from agg2exp_core.report.charts import scores_chart
 from agg2exp_core.report.inputs import Analyses
 from agg2exp_core.report.sections import Chart, Column, DataTable, Section, shown
+
+_MOST_ROWS = 2000
+"""Of reasons and candidates."""
+MOST_SCANS = 500
+"""That a page lists, or draws one by one, beside those that want a look."""
+
+
+def wanted_scans(analyses: Analyses) -> set[str]:
+    """Return the scans that are abnormal, unsure or new; where all are new, that says nothing."""
+    scans = analyses.table("scans")
+    if scans is None:
+        return set()
+    is_new = scans["new"] if not scans["new"].all() else False
+    return set(scans.loc[scans["flagged"] | scans["unsure"] | is_new, "scan"])
 
 
 def scans_section(
@@ -53,9 +68,14 @@ def scans_section(
             columns += [Column("unsure", "Uncertain", "flag"), Column("entropy", "Entropy, nats", "number")]
         text += _scores_text(scores, analyses.summary, len(set(scan_ids) - set(scores["scan"])))
         linked = scores.assign(page=[pages.get(scan, "") for scan in scores["scan"]])
-        charts = [Chart(scores_chart(linked), "Scores of scans, the most abnormal first")]
+        every = -(-len(linked) // MOST_SCANS)
+        said = "" if every == 1 else f"; of those that are not flagged, one of {every}"
+        charts = [Chart(scores_chart(linked, every), f"Scores of scans, the most abnormal first{said}")]
     is_undone = [scan in told and told[scan].status != "done" for scan in rows["scan"]]
     rows = rows.assign(is_undone=is_undone).sort_values("is_undone", ascending=False, kind="stable")
+    n_all = len(rows)
+    is_wanted = rows["is_undone"] | rows["scan"].isin(wanted_scans(analyses))
+    rows = rows[is_wanted | (np.arange(n_all) < MOST_SCANS)]
     why = _reasons(analyses, rows)
     remarks = {outcome.scan_id: outcome.reason for outcome in outcomes if outcome.status == "done"}
     rows["reason"] = [
@@ -65,7 +85,14 @@ def scans_section(
         for scan in rows["scan"]
     ]
     columns += [Column("reason", "Reason")]
-    caption = "All scans; a name leads to the page of the scan" if pages else "All scans"
+    caption = "All scans" if len(rows) == n_all else f"{len(rows)} of {n_scans(n_all)}"
+    caption += "; a name leads to the page of the scan" if pages else ""
+    if len(rows) < n_all:
+        text.append(
+            f"The table shows {len(rows)} of {n_scans(n_all)}: all that are abnormal, uncertain or new, or "
+            f"could not be explained, and others up to {MOST_SCANS}. The store's analysis/<label>/scans.csv "
+            "lists all, and agg2exp report STORE --scan ID writes the page of any."
+        )
     missing = None if scores is not None else analyses.why_missing("outliers")
     table = DataTable(caption, columns, rows, links=pages)
     return Section("scans", "Scans", text=text, charts=charts, tables=[table], missing=missing)
@@ -137,13 +164,14 @@ def unusual_section(analyses: Analyses, pages: Mapping[str, str]) -> Section:
             "Shares of flagged scans that differ most from the usual; deviation in robust standard "
             "deviations of the logarithm",
             columns,
-            reasons[reasons["scan"].isin(flagged)],
+            reasons[reasons["scan"].isin(flagged)].head(_MOST_ROWS),
             links=pages,
         )
     ]
     candidates = analyses.table("candidates")
     if candidates is not None:
         wanted = [Column("scan", "Scan"), Column("score", "Score", "number"), Column("reason", "Why")]
-        tables.append(DataTable("Scans worth adding to the training data", wanted, candidates, links=pages))
+        rows = candidates.head(_MOST_ROWS)
+        tables.append(DataTable("Scans worth adding to the training data", wanted, rows, links=pages))
     text = [] if flagged else ["No scan is flagged."]
     return Section("unusual", "What is unusual", text=text, tables=tables)

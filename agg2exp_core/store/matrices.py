@@ -22,6 +22,7 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
+from zarr.storage import StorePath
 
 from agg2exp_core.errors import StoreError, unknown_name
 from agg2exp_core.store.keys import METADATA, check_name, json_ready
@@ -30,7 +31,7 @@ from agg2exp_core.store.root import Root
 
 PLACE = "importance.zarr"
 SCAN, GLOBAL, ROWS, IDENTITY = "scan", "global", "rows", "identity"
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**22
 """Of the largest variable in a chunk, about: adding one scan writes no more of each variable again."""
 _MOST_SCANS, _MOST_NAMES = 1024, 2**14
 """Scans of a chunk at most; of a chunk of their names and identities."""
@@ -82,7 +83,8 @@ class Matrices:
             raise unknown_name(where, self.label, labels, kind=StoreError, none=none)
         with self.root.guard(PLACE):
             reader = self.root.reader(PLACE)
-            return with_plain_texts(xr.open_zarr(reader, group=path, chunks=None, consolidated=True))
+            opened = xr.open_zarr(reader, group=path, chunks=None, consolidated=True, zarr_format=3)
+            return with_plain_texts(opened)
 
     def identities(self) -> dict[str, str]:
         """Return the identities of the rows that are held, by scan id, in their order.
@@ -91,9 +93,13 @@ class Matrices:
         """
         if f"{self.label}/{ROWS}" not in self.nodes:
             return {}
-        scans, rows = self.open()[SCAN].values.tolist(), self.open(ROWS)
+        return dict(zip(self._texts(SCAN), self._texts(ROWS, IDENTITY), strict=True))
+
+    def _texts(self, *path: str) -> list[str]:
+        place = "/".join((self.label, *path))
         with self.root.guard(PLACE):
-            return dict(zip(scans, map(str, rows[IDENTITY].values.tolist()), strict=True))
+            where = StorePath(self.root.reader(PLACE), place)
+            return list(map(str, zarr.Array.from_dict(where, dict(self.nodes[place]))[...].tolist()))  # type: ignore[union-attr]
 
     def node(self, *path: str) -> Mapping[str, Any] | None:
         """Return the metadata of a node of this label, or None."""
@@ -167,10 +173,13 @@ class MatricesWriter:
             first = self._first(_MOST_NAMES)
             for array, texts in ((self._arrays[SCAN], scans), (rows, identities)):
                 array[first:] = _stored(np.array(texts[first:], dtype=str))
-            before = self._held.node(GLOBAL, *[str(name) for name in summary.data_vars][:1])
             for name, field in summary.variables.items():
+                before = _generation(self._held.node(GLOBAL, str(name)))
+                stays = self._n_kept and name in summary.coords and before >= 0
                 path, beside = f"{GLOBAL}/{name}", _beside(summary, str(name))
-                self._array(path, field, beside, _generation(before) + 1)[...] = _stored(field.values)
+                array = self._array(path, field, beside, before + (not stays))
+                if not stays:
+                    array[...] = _stored(field.values)
             self._pending.publish()
         self._switch()
         if not self._n_kept:

@@ -199,7 +199,7 @@ class S3Store(FsspecStore):
         A server that refuses conditional writes, or that ignores them, is asked first and written to then:
         of two writers within that moment the last one wins.
         """
-        if await self.exists(key):
+        if await self.get(key, default_buffer_prototype()) is not None:
             return
         path = f"{self.path}/{key}"
         try:
@@ -226,7 +226,8 @@ def _status(error: OSError) -> int | None:
 @cache
 def _filesystem(endpoint: str | None, process: int) -> s3fs.S3FileSystem:
     """Return the one connection pool of a process to an endpoint, open until the process ends."""
-    filesystem = s3_files(asynchronous=True, endpoint_url=endpoint)
+    # several requests at a time for one object would ask for its size first
+    filesystem = s3_files(asynchronous=True, endpoint_url=endpoint, max_concurrency=1)
 
     def close() -> None:
         if filesystem._s3 is not None and os.getpid() == process:

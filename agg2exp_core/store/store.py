@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from agg2exp_core.errors import StoreError, out_of_range
 from agg2exp_core.store.keys import check_name, json_ready
 from agg2exp_core.store.locks import reducing
 from agg2exp_core.store.matrices import GLOBAL, PLACE, Matrices, MatricesWriter
+from agg2exp_core.store.nodes import ATTRIBUTES
 from agg2exp_core.store.root import Root, locate
 from agg2exp_core.store.rows import Rows, earlier_rows
 from agg2exp_core.store.scan import ScanStore
@@ -122,6 +124,15 @@ class Store:
         """
         return ScanStore(self.root, check_name("scan", scan_id))
 
+    def doubts(self, scan_ids: Sequence[str]) -> list[dict[str, dict[str, float]]]:
+        """Return what `ScanStore.doubt` says of several scans, fetched together; {} for one not there."""
+        keys = [
+            f"scans/{check_name('scan', scan_id)}.zarr/labels/prediction/zarr.json" for scan_id in scan_ids
+        ]
+        documents = map(json.loads, (found or b"{}" for found in self.root.get_many(keys)))
+        own = (document.get("attributes", {}).get(ATTRIBUTES, {}) for document in documents)
+        return [dict(told.get("doubt", {})) for told in own]
+
     def record_failure(self, scan_id: str, stage: str, reason: str) -> None:
         """Record why a scan failed; its last failure is kept."""
         key = f"failures/{check_name('scan', scan_id)}.json"
@@ -171,15 +182,24 @@ class Store:
         """Return the rows that matrices are made of."""
         return Rows(self.root, check_name("label", label))
 
-    def importance(self, label: str) -> xr.Dataset:
+    def importance(self, label: str, variables: Collection[str] | None = None) -> xr.Dataset:
         """Return the matrices of all scans, dimensions (scan, target, roi), loaded.
+
+        Parameters
+        ----------
+        label : str
+            Which.
+        variables : collection of str, optional
+            Those of these that there are; by default all.
 
         Raises
         ------
         StoreError
             If there are none under this label.
         """
-        return self._loaded(label)
+        with self.root.guard(PLACE), self.matrices(label).open() as dataset:
+            names = [name for name in dataset.data_vars if variables is None or name in variables]
+            return dataset[names].load()
 
     def global_importance(self, label: str) -> xr.Dataset:
         """Return the summary over scans, dimensions (target, roi), loaded.
@@ -189,10 +209,7 @@ class Store:
         StoreError
             If there is none under this label.
         """
-        return self._loaded(label, GLOBAL)
-
-    def _loaded(self, label: str, *group: str) -> xr.Dataset:
-        with self.root.guard(PLACE), self.matrices(label).open(*group) as dataset:
+        with self.root.guard(PLACE), self.matrices(label).open(GLOBAL) as dataset:
             return dataset.load()
 
     def adopt_earlier_rows(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from agg2exp_core.errors import StoreError
+from agg2exp_core.errors import StoreError, UsageError
 from agg2exp_core.pipeline.outcomes import RunSummary, ScanOutcome
 from agg2exp_core.report import publish_report, write_report
 from agg2exp_core.report.context import strongest
@@ -224,3 +224,30 @@ def test_a_label_without_matrices_is_refused(tmp_path):
     store = bare_store(tmp_path)
     with pytest.raises(StoreError, match="'other'; allowed: smoothgrad"):
         publish_report(store, RunSummary(store.uri, "other", [], 0))
+
+
+def test_of_many_scans_those_that_want_a_look_are_told_and_others_as_they_are_asked_for(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("agg2exp_core.report.scans.MOST_SCANS", 4)
+    monkeypatch.setattr("agg2exp_core.report.cohort_page.MOST_SCANS", 4)
+    monkeypatch.setattr("agg2exp_core.report.context.MOST_MARKS", 10)
+    store = analysed_store(tmp_path / "example")
+    scans = store.importance(LABEL)["scan"].values.tolist()
+    assert len(scans) > 6
+    usual = [scan for scan in scans if scan != ODD]
+    write_report(store, [LABEL], tmp_path / "out", volumes="none", scans=usual[-1:])
+    tree = parsed((tmp_path / "out/index.html").read_text())
+    listed = [row[0] for row in scans_in(tree)[1:]]
+    assert ODD in listed
+    assert 4 <= len(listed) < len(scans)
+    assert f"shows {len(listed)} of {len(scans)} scans" in text_of(section(tree, "scans"))
+    drawn = [mark["scan"] for mark in data_in(tree, "scans")]
+    assert ODD in drawn
+    assert len(drawn) < len(scans)
+    assert "percentile over scans" in text_of(section(tree, "context"))
+    pages = {path.stem for path in (tmp_path / "out" / LABEL / "scans").iterdir()}
+    assert pages >= {ODD, usual[-1]}
+    assert len(pages) < len(scans)
+    with pytest.raises(UsageError, match="--scan"):
+        write_report(store, [LABEL], tmp_path / "out", scans=["nobody"])
