@@ -9,10 +9,11 @@ last. Python's and any other Zarr v3 reader opens all of it.
 from agg2exp_core.store.keys import check_name, identity
 from agg2exp_core.store.scan import ScanStore
 from agg2exp_core.store.store import Failure, Label, Store, open_store
-from agg2exp_core.store.units import DROPPED, Unit, UnitWriter, WriteQueue
+from agg2exp_core.store.units import DROPPED, MADE_BY, Unit, UnitWriter, WriteQueue
 
 __all__ = [
     "DROPPED",
+    "MADE_BY",
     "Failure",
     "Label",
     "ScanStore",

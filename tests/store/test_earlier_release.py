@@ -285,7 +285,7 @@ def test_the_same_values_written_again_are_the_same_bytes(old, tmp_path):
     assert found.keys() - units >= expected.keys() - units - made_by_nobody_here
     assert found.keys() - units <= expected.keys()
     for key in found.keys() - units:
-        assert found[key] == expected[key], key
+        assert without_makers(key, found[key]) == without_makers(key, expected[key]), key
     for key in units:  # the same voxels in shards: that release had an object a chunk
         if key.endswith("/zarr.json"):
             kept = [
@@ -294,10 +294,20 @@ def test_the_same_values_written_again_are_the_same_bytes(old, tmp_path):
             ]
             for of_store in kept:
                 of_store["attributes"]["agg2exp"].pop("finished")
+                of_store["attributes"]["agg2exp"].pop("made_by", None)
             assert kept[0] == kept[1], key
             voxels = [plain(store, key.removesuffix("/zarr.json")) for store in (old, new)]
             assert voxels[0].tobytes() == voxels[1].tobytes()
             assert voxels[0].dtype == voxels[1].dtype
+
+
+def without_makers(key, content):
+    """Without what that release did not tell yet."""
+    if not key.endswith("zarr.json"):
+        return content
+    told = json.loads(content)
+    told.get("attributes", {}).get("agg2exp", {}).pop("made_by", None)
+    return told
 
 
 # What today's pipeline does with it: nothing is computed again.
