@@ -178,6 +178,18 @@ PLAIN_STAGES = BenchmarkStages()
 """The stages as they are."""
 
 
+def still_needed(
+    scan_store: ScanStore, settings: BenchmarkSettings, classes: list[str]
+) -> tuple[list[tuple[ExplainSettings, MetricChoice]], list[ExplainSettings]]:
+    """Return the scores that the store lacks of a scan, and the methods whose attributions they need."""
+    units = [(method, choice) for choice in settings.choices for method in settings.judged]
+    missing = [(m, choice) for m, choice in units if not is_scored(scan_store, m, choice, classes)]
+    needed = [method for method, _ in missing]
+    if any(choice.metric.needs_exact_matrix for _, choice in missing):
+        needed.append(settings.reference)
+    return missing, [method for method in settings.explained if method in needed]
+
+
 def benchmark_scan(
     scan: ScanJob, settings: BenchmarkSettings, stages: BenchmarkStages = PLAIN_STAGES
 ) -> ScanOutcome:
@@ -194,14 +206,9 @@ def benchmark_scan(
     model, scan_store = model_of(first), store_of(first.store).scan(scan.scan_id)
     wanted = [model.class_names[c] for c in choose_classes(model, first.classes)]
     classes = [name for name in wanted if name in segmented["present"]]
-    units = [(method, choice) for choice in settings.choices for method in settings.judged]
-    missing = [(m, choice) for m, choice in units if not is_scored(scan_store, m, choice, classes)]
-    needed = [method for method, _ in missing]
-    if any(choice.metric.needs_exact_matrix for _, choice in missing):
-        needed.append(settings.reference)
-    for method in settings.explained:
-        if method in needed:
-            stages.explain_scan(scan, method.model_copy(update={"restore_voxels": True}))
+    missing, needed = still_needed(scan_store, settings, classes)
+    for method in needed:
+        stages.explain_scan(scan, method.model_copy(update={"restore_voxels": True}))
     for choice in settings.choices:
         of_metric = [method for method, other in missing if other == choice]
         if of_metric and choice.metric.perturbations and choice.params.get("precision") is None:
@@ -213,7 +220,7 @@ def benchmark_scan(
         status="done",
         n_classes=len(classes),
         n_computed=len(missing),
-        n_kept=len(units) - len(missing),
+        n_kept=len(settings.choices) * len(settings.judged) - len(missing),
         seconds=time.monotonic() - started,
     )
 

@@ -8,7 +8,7 @@ last. Python's and any other Zarr v3 reader opens all of it.
 
 from agg2exp_core.store.keys import check_name, identity
 from agg2exp_core.store.scan import ScanStore
-from agg2exp_core.store.store import Failure, Label, Store, open_store
+from agg2exp_core.store.store import Failure, Label, Store, is_store, open_store
 from agg2exp_core.store.units import DROPPED, MADE_BY, Unit, UnitWriter, WriteQueue
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "WriteQueue",
     "check_name",
     "identity",
+    "is_store",
     "open_store",
 ]

@@ -222,6 +222,17 @@ def _file_key(name: str) -> str:
     return "/".join(check_name("file", part) for part in name.split("/"))
 
 
+def is_store(uri: str | Path) -> bool:
+    """Say whether there is a store at an address; nothing is written.
+
+    Raises
+    ------
+    StoreError
+        If the address is none, or nobody answers there.
+    """
+    return locate(uri).get(_MARKER) is not None
+
+
 def open_store(uri: str | Path, *, create: bool = False) -> Store:
     """Open a store on a local path or on S3.
 
