@@ -9,6 +9,7 @@ import typer
 
 from agg2exp_cli.app import command_app
 from agg2exp_cli.options import Debug, Given, State, with_options
+from agg2exp_core.errors import UsageError
 from agg2exp_core.pipeline.settings import ExplainSettings
 
 if TYPE_CHECKING:
@@ -32,6 +33,17 @@ def explain(
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Print passes, memory and time that it would take, and stop.")
     ] = False,
+    other_methods: Annotated[
+        list[str] | None,
+        typer.Option("--and-method", help="With --plan: another method, by its defaults (again for more)."),
+    ] = None,
+    n_devices: Annotated[
+        int, typer.Option("--devices", min=1, help="With --plan: devices like this one that share the scans.")
+    ] = 1,
+    n_scans: Annotated[
+        int | None,
+        typer.Option("--scans", min=1, help="With --plan: price so many scans like the one that is given."),
+    ] = None,
     state: State = None,
     debug: Debug = False,
 ) -> int:
@@ -39,11 +51,25 @@ def explain(
     settings = given.make(ExplainSettings)
     from agg2exp_core.pipeline.plan import given_scans, plan_scans
 
-    checked = plan_scans(given_scans(scans, datalist, split), scan_id, settings)
+    named = given_scans(scans, datalist, split)
+    checked = plan_scans(named, scan_id, settings)
     if plan_only:
         from agg2exp_cli.explain_plan import print_plan
 
-        return print_plan(checked)
+        others = [
+            settings.model_copy(update={"method": m, "params": {}, "label": None})
+            for m in other_methods or []
+        ]
+        return print_plan(
+            [checked, *(plan_scans(named, scan_id, other) for other in others)], n_devices, n_scans
+        )
+    if other_methods or n_devices > 1 or n_scans:
+        raise UsageError(
+            "explain",
+            got="--and-method, --devices or --scans without --plan",
+            allowed="these with --plan alone",
+            remedy="add --plan, or explain by one method at a time",
+        )
     return run_explain(checked, state)
 
 

@@ -33,7 +33,7 @@ class Estimate:
     peak_bytes : int
         Memory on top of what is loaded.
     seconds : float or None
-        On this device, from the cost of a window, at most; the segmentation included.
+        On this device, from the cost of a window, at most; with the segmentation unless that is there.
     """
 
     n_windows: int
@@ -52,6 +52,7 @@ def estimate(
     cost: WindowCost,
     *,
     classes_per_call: int | None = None,
+    segmented: bool = False,
 ) -> Estimate:
     """Predict what explaining a scan costs, with attributions that leave in planes where they can.
 
@@ -71,6 +72,8 @@ def estimate(
         What `measure_window` found.
     classes_per_call : int, optional
         Classes that are asked for at a time, where calls share them out; by default all in one.
+    segmented : bool
+        Whether the segmentation is there.
 
     Raises
     ------
@@ -97,7 +100,8 @@ def estimate(
         f"classes held and {window_batch} windows in a pass",
     )
     passes = _passes(method, geometry, of_call, together)
-    seconds = None if passes is None else _seconds(passes.plus(Passes(geometry.n_windows)), cost)
+    segmentation = Passes(0 if segmented else geometry.n_windows)
+    seconds = None if passes is None else _seconds(passes.plus(segmentation), cost)
     return Estimate(geometry.n_windows, passes, class_batch, peak_bytes, seconds)
 
 

@@ -197,7 +197,7 @@ def check_methods(scans: Sequence[ScanJob], settings: BenchmarkSettings) -> None
     for scan in scans:
         model = model_of(settings.judged[0])
         try:
-            shape = load_scan(scan.path, model, scan.scan_id).grid.shape
+            shape = load_scan(scan.path, model, scan.scan_id, settings.accept).grid.shape
         except ScanError:
             continue
         tiling = Tiling(model.windows, shape)
@@ -206,6 +206,18 @@ def check_methods(scans: Sequence[ScanJob], settings: BenchmarkSettings) -> None
                 method.check(Geometry(tiling, model.n_channels, model.n_classes, model.n_classes))
             except UsageError as error:
                 raise error.at(f"--set-method {method.name}.{error.where}, scan {scan.scan_id}") from None
+
+
+def still_needed(
+    scan_store: ScanStore, settings: BenchmarkSettings, classes: list[str]
+) -> tuple[list[tuple[ExplainSettings, MetricChoice]], list[ExplainSettings]]:
+    """Return the scores that the store lacks of a scan, and the methods whose attributions they need."""
+    units = [(method, choice) for choice in settings.choices for method in settings.judged]
+    missing = [(m, choice) for m, choice in units if not is_scored(scan_store, m, choice, classes)]
+    needed = [method for method, _ in missing]
+    if any(choice.metric.needs_exact_matrix for _, choice in missing):
+        needed.append(settings.reference)
+    return missing, [method for method in settings.explained if method in needed]
 
 
 def benchmark_scan(
@@ -224,16 +236,11 @@ def benchmark_scan(
     model, scan_store = model_of(first), store_of(first.store).scan(scan.scan_id)
     wanted = [model.class_names[c] for c in choose_classes(model, first.classes)]
     classes = [name for name in wanted if name in segmented["present"]]
-    units = [(method, choice) for choice in settings.choices for method in settings.judged]
-    missing = [(m, choice) for m, choice in units if not is_scored(scan_store, m, choice, classes)]
-    needed = [method for method, _ in missing]
-    if any(choice.metric.needs_exact_matrix for _, choice in missing):
-        needed.append(settings.reference)
+    missing, needed = still_needed(scan_store, settings, classes)
     refused: dict[str, Agg2ExpError] = {}
-    for method in settings.explained:
-        if method in needed:
-            with _noted(refused, method.result_label):
-                stages.explain_scan(scan, method.model_copy(update={"restore_voxels": True}))
+    for method in needed:
+        with _noted(refused, method.result_label):
+            stages.explain_scan(scan, method.model_copy(update={"restore_voxels": True}))
     for choice in settings.choices:
         judged = [m for m, other in missing if other == choice and m.result_label not in refused]
         if choice.metric.needs_exact_matrix and settings.reference.result_label in refused:
@@ -252,7 +259,7 @@ def benchmark_scan(
         reason=sentence(scan_store.remarks()),
         n_classes=len(classes),
         n_computed=len(missing),
-        n_kept=len(units) - len(missing),
+        n_kept=len(settings.choices) * len(settings.judged) - len(missing),
         seconds=time.monotonic() - started,
     )
 

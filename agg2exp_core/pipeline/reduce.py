@@ -17,7 +17,8 @@ from agg2exp_core.pipeline.cohort import bring_up_to_date
 from agg2exp_core.pipeline.dask_scheduler import given_scheduler
 from agg2exp_core.pipeline.outcomes import RunSummary, ScanOutcome, reason_of, without_path
 from agg2exp_core.pipeline.settings import ReduceSettings
-from agg2exp_core.store import ScanStore, Unit, identity
+from agg2exp_core.release import code_version
+from agg2exp_core.store import MADE_BY, ScanStore, Store, Unit, identity
 from agg2exp_core.store.locks import reducing, removing, writing
 from agg2exp_core.store.marks import forget
 from agg2exp_core.volumes import load_rois
@@ -156,7 +157,8 @@ def write_rows(scan_store: ScanStore, label: str) -> bool:
     known = {unit: RoiSums(*scan_store.read_sums(label, unit)) for unit in sums_of(scan_store, label)}
     with given_scheduler():
         rows = local_importance_from_arrays(attributions, regions_of(scan_store), known=known)
-    scan_store.write_importance(label, rows, name)
+    scan_store.write_importance(label, rows.assign_attrs({MADE_BY: code_version()}), name)
+    Store(scan_store.root).note_version(label)
     return True
 
 

@@ -194,7 +194,7 @@ def _cohort_page(
         benchmark_section(benchmark_of(store)),
         pictures_section([*_overlays(out, store, summary), *analysis_pictures(out, store, label, analyses)]),
         _commands_section(),
-        _provenance_section(model, recipe, in_run=summary is not None),
+        _provenance_section(model, recipe, store.versions(label), in_run=summary is not None),
     ]
     settings = ", ".join(f"{name} = {value}" for name, value in recipe.params.items())
     facts = {
@@ -246,9 +246,15 @@ def _commands_section() -> Section:
     return Section("next", "What to try next", tables=[DataTable("Commands", columns, frame)])
 
 
-def _provenance_section(model: Mapping[str, Any], recipe: Label, *, in_run: bool) -> Section:
+def _provenance_section(
+    model: Mapping[str, Any], recipe: Label, versions: Mapping[str, str], *, in_run: bool
+) -> Section:
     programs = ("agg2exp", "torch", "monai") if in_run else ("agg2exp",)
+    made_by = {name: f"since {since}" for name, since in versions.items()} or {
+        "0.1.0 or earlier": "not noted"
+    }
     told = {
+        **{f"agg2exp {name}, which made results": since for name, since in made_by.items()},
         **{f"{name}, when this page was written": version(name) for name in programs},
         "model": model,
         "method": recipe.method,

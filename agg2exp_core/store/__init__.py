@@ -10,11 +10,12 @@ from agg2exp_core.store.keys import check_name, identity
 from agg2exp_core.store.matrices import Matrices, MatricesWriter
 from agg2exp_core.store.rows import Rows
 from agg2exp_core.store.scan import ScanStore
-from agg2exp_core.store.store import Failure, Label, Store, open_store
-from agg2exp_core.store.units import DROPPED, Unit, UnitWriter, WriteQueue
+from agg2exp_core.store.store import Failure, Label, Store, is_store, open_store
+from agg2exp_core.store.units import DROPPED, MADE_BY, Unit, UnitWriter, WriteQueue
 
 __all__ = [
     "DROPPED",
+    "MADE_BY",
     "Failure",
     "Label",
     "Matrices",
@@ -27,5 +28,6 @@ __all__ = [
     "WriteQueue",
     "check_name",
     "identity",
+    "is_store",
     "open_store",
 ]

@@ -13,12 +13,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import StoreError, unknown_name
+from agg2exp_core.release import code_version
 from agg2exp_core.remarks import Remark
 from agg2exp_core.store import nodes, ome
 from agg2exp_core.store.keys import METADATA, check_name
 from agg2exp_core.store.root import Root
 from agg2exp_core.store.rows import Rows, earlier_rows
-from agg2exp_core.store.units import Unit, UnitWriter, WriteQueue
+from agg2exp_core.store.units import MADE_BY, Unit, UnitWriter, WriteQueue
 from agg2exp_core.store.writer import put_array
 from agg2exp_core.types import Grid, Mask, Prediction, Scan
 
@@ -299,7 +300,8 @@ class ScanStore:
         """
         path = self._class_path(SUMS, label, class_name)
         self._make_groups(SUMS, label)
-        put_array(self.root, path, values, ("sum", "region"), {"identity": identity, "info": info})
+        told = {"identity": identity, "info": info, MADE_BY: code_version()}
+        put_array(self.root, path, values, ("sum", "region"), told)
 
     def sums(self, label: str) -> dict[str, Unit]:
         """Return what is told about the finished sums of a label by class name."""

@@ -12,7 +12,8 @@ from typing import Any
 import xarray as xr
 
 from agg2exp_core.errors import StoreError, out_of_range
-from agg2exp_core.store.keys import check_name, json_ready
+from agg2exp_core.release import code_version
+from agg2exp_core.store.keys import check_name, json_ready, now
 from agg2exp_core.store.locks import reducing
 from agg2exp_core.store.matrices import GLOBAL, PLACE, Matrices, MatricesWriter
 from agg2exp_core.store.nodes import ATTRIBUTES
@@ -109,6 +110,16 @@ class Store:
     def labels(self) -> dict[str, Label]:
         """Return the registered labels."""
         return {name: Label(**record) for name, record in self._records("labels").items()}
+
+    def note_version(self, label: str) -> None:
+        """Note that this code wrote results under a label."""
+        key = f"made_by/{check_name('label', label)}/{code_version()}.json"
+        self.root.put_json(key, {"since": now()}, overwrite=False)
+
+    def versions(self, label: str) -> dict[str, str]:
+        """Return the code that wrote results under a label, and since when; release 0.1.0 left no note."""
+        notes = self._records(f"made_by/{check_name('label', label)}")
+        return {version: record["since"] for version, record in notes.items()}
 
     def scans(self) -> list[str]:
         """Return the ids of the scans whose image is stored, sorted."""
@@ -246,6 +257,17 @@ class Store:
 
 def _file_key(name: str) -> str:
     return "/".join(check_name("file", part) for part in name.split("/"))
+
+
+def is_store(uri: str | Path) -> bool:
+    """Say whether there is a store at an address; nothing is written.
+
+    Raises
+    ------
+    StoreError
+        If the address is none, or nobody answers there.
+    """
+    return locate(uri).get(_MARKER) is not None
 
 
 def open_store(uri: str | Path, *, create: bool = False) -> Store:

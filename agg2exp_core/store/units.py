@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import StoreError
+from agg2exp_core.release import code_version
 from agg2exp_core.store.keys import json_ready, now
 from agg2exp_core.store.nodes import SCALES, UNIT_PLANES, combined_checksum, decoded, encoded
 from agg2exp_core.store.ome import IMAGE_AXES
@@ -23,6 +24,8 @@ from agg2exp_core.store.writer import HiddenArray
 
 DROPPED = "dropped"
 """What sums tell about voxels that retention dropped: when (`at`), when they were `finished`, `checksum`."""
+MADE_BY = "made_by"
+"""What a result tells of the code that made it: release and commit."""
 _MOST_WAITING = 4
 """Writes that wait while the caller computes on; each holds `UNIT_PLANES` planes of a class."""
 
@@ -43,6 +46,9 @@ class Unit:
         ``(X, Y, Z)``, or ``(C, X, Y, Z)`` for several channels.
     finished : str or None
         When, as ISO 8601 in UTC; no part of what is compared. None for sums.
+    made_by : str or None
+        Release and commit of the code (see `agg2exp_core.release`); no part of what is compared. None where
+        release 0.1.0 made it.
     """
 
     identity: str
@@ -50,6 +56,7 @@ class Unit:
     info: Mapping[str, Any]
     shape: tuple[int, ...]
     finished: str | None = field(default=None, compare=False)
+    made_by: str | None = field(default=None, compare=False)
 
     @property
     def dropped_at(self) -> str | None:
@@ -59,7 +66,8 @@ class Unit:
     @classmethod
     def of(cls, own: Mapping[str, Any], shape: Sequence[int]) -> Unit:
         """Return the unit from what is kept of it."""
-        return cls(own["identity"], own["checksum"], own["info"], tuple(shape), own.get("finished"))
+        told = own["identity"], own["checksum"], own["info"], tuple(shape)
+        return cls(*told, finished=own.get("finished"), made_by=own.get(MADE_BY))
 
 
 class WriteQueue:
@@ -176,7 +184,8 @@ class UnitWriter:
             )
         self._queue.drain()
         scales = {} if self._scales is None else {SCALES: self._scales}
-        told = json_ready({**self._known, "info": info, "finished": now(), **scales})
+        made = {"finished": now(), MADE_BY: code_version()}
+        told = json_ready({**self._known, "info": info, **made, **scales})
         own = {**told, "checksum": combined_checksum([digest.digest() for digest in self._digests])}
         self._array.publish_alone(own)
         return Unit.of(own, self._shape)

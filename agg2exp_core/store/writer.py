@@ -24,16 +24,10 @@ CHUNK_SIDE, THIN_SIDE = 192, 384
 chunk is mostly padding."""
 
 
-def create_array(
-    store: ZarrStore,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    dims: tuple[str, ...],
-    own: Mapping[str, Any],
-    *,
-    streamed: bool = False,
-) -> zarr.Array[Any]:
-    """Create an array with attributes of its own; one whose planes will stream in, of thin chunks in shards.
+def layout(
+    shape: tuple[int, ...], itemsize: int, *, streamed: bool
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Return the sides of an array's chunks, and of its shards if its planes stream in.
 
     Dimensions beyond the last three get chunks of length 1.
     """
@@ -43,14 +37,34 @@ def create_array(
     if len(sides) == 3:
         sides[0] = min(most_planes, shape[-3])
     chunks[-len(sides) :] = sides
+    return tuple(chunks), shard_shape(shape, tuple(chunks), itemsize) if streamed else None
+
+
+def n_objects(shape: tuple[int, ...], dtype: np.dtype[Any], *, streamed: bool = False) -> int:
+    """Return the number of objects that an array takes, its metadata included."""
+    chunks, shards = layout(shape, dtype.itemsize, streamed=streamed)
+    return 1 + math.prod(math.ceil(n / side) for n, side in zip(shape, shards or chunks, strict=True))
+
+
+def create_array(
+    store: ZarrStore,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    dims: tuple[str, ...],
+    own: Mapping[str, Any],
+    *,
+    streamed: bool = False,
+) -> zarr.Array[Any]:
+    """Create an array with attributes of its own; if its planes stream in, of thin chunks in shards."""
+    chunks, shards = layout(shape, dtype.itemsize, streamed=streamed)
     # Measured: lz4 after a shuffle reads fastest for reals, zstd is smallest for labels.
     reals = BloscCodec(typesize=dtype.itemsize, cname="lz4", clevel=5, shuffle="shuffle")
     return zarr.create_array(
         store,
         shape=shape,
         dtype=dtype,
-        chunks=tuple(chunks),
-        shards=shard_shape(shape, tuple(chunks), dtype.itemsize) if streamed else None,
+        chunks=chunks,
+        shards=shards,
         compressors=reals if dtype.kind == "f" else ZstdCodec(level=1),
         dimension_names=dims,
         attributes={ATTRIBUTES: dict(own)},

@@ -1,4 +1,4 @@
-"""The working set of a sweep does not grow with the scan."""
+"""The working set of explaining a stored scan does not grow with the scan, but for its image."""
 
 import os
 import subprocess
@@ -11,41 +11,40 @@ import sys, tempfile
 from pathlib import Path
 import numpy as np, psutil, torch
 from torch import nn
-from agg2exp_core.attribution import attribute_planes
 from agg2exp_core.models import wrap_network
-from agg2exp_core.store import WriteQueue, open_store
-from agg2exp_core.types import Prediction
+from agg2exp_core.pipeline import ExplainSettings, explain
+from agg2exp_core.store import open_store
+from agg2exp_core.types import Grid, Prediction, Scan
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
 names = tuple("abcdefghijkl")
 network = nn.Sequential(nn.Conv3d(1, 2, 3, padding=1), nn.GELU(), nn.Conv3d(2, len(names), 1))
 model = wrap_network(network, names, (32, 32, 32), 0.0)
+explain.model_of = lambda settings: model
 
 
-def explain(folder, n_planes):
+def attribute(folder, n_planes):
     shape = (n_planes, 128, 128)
     labels = (np.indices(shape, np.uint8).sum(axis=0) % len(names)).astype(np.uint8)
-    flat = np.broadcast_to(np.float32(1), shape)
-    prediction, image = Prediction(labels, names, flat, flat), torch.rand(1, *shape)
-    there = open_store(folder, create=True).scan(f"s{n_planes}")
+    flat = np.ones(shape, np.float32)
+    scan = Scan(f"s{n_planes}", torch.rand(1, *shape), np.eye(4), Grid(shape, np.eye(4)), "abc")
+    there = open_store(folder, create=True).scan(scan.scan_id)
+    there.write_image(scan)
+    there.write_prediction(Prediction(labels, names, flat, flat), "i")
+    held = scan.image.nbytes + 3 * labels.size  # and labels as stored, and as int16 with one for padding
+    settings = ExplainSettings(store=folder, model="small", params={"n_samples": 1})
+    del labels, flat, scan
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     before = psutil.Process().memory_info().rss
-    with WriteQueue() as queue:
-        writers = {name: there.unit_writer("sg", name, shape, "i", queue) for name in names}
-        for planes in attribute_planes(model, image, "smoothgrad", prediction=prediction, n_samples=1):
-            for name, values in planes.by_class():
-                writers[name].append(values)
-        for writer in writers.values():
-            writer.finish({})
+    assert explain.attribute_classes(there.scan_id, "abc", list(names), settings) == len(names)
     (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
-    label_map = 2 * labels.size  # int16, so that padding has a label of its own
-    return int(peak.split()[1]) * 1024 - before - label_map
+    return int(peak.split()[1]) * 1024 - before - held
 
 
 with tempfile.TemporaryDirectory() as folder:
-    explain(folder, 32)
-    print(explain(folder, int(sys.argv[1])))
+    attribute(folder, 32)
+    print(attribute(folder, int(sys.argv[1])))
 """
 
 SLABS = 12 * 32 * 128 * 128 * 4

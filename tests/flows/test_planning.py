@@ -3,6 +3,8 @@
 import pytest
 
 from agg2exp_cli.__main__ import run
+from agg2exp_core.pipeline import ExplainSettings, explain_cohort, plan_scans
+from agg2exp_core.pipeline.cache import store_of
 from tests.flows.cohort import write_model, write_scan
 
 
@@ -56,6 +58,53 @@ def test_classes_that_are_asked_for_and_classes_per_task(folder, capsys):
         assert plan(folder, "--method", "shapley_semantic", "--classes-per-task", per_task) == 0
         forward[per_task] = int(rows(capsys.readouterr().out)["s1"][2].replace(",", ""))
     assert forward["1"] == 4 * forward["4"]  # each task plays the game anew
+
+
+def test_several_methods_on_several_devices(folder, capsys):
+    assert plan(folder, "--method", "vanilla_gradient", "--and-method", "shapley_semantic") == 0
+    shown = capsys.readouterr().out
+    assert all(
+        f"{name}: window passes" in " ".join(shown.split())
+        for name in ("vanilla_gradient", "shapley_semantic")
+    )
+    assert "on 1 x cpu" in shown
+    assert plan(folder, "--devices", "3") == 0
+    assert "on 3 x cpu" in capsys.readouterr().out
+    command = ["explain", str(folder / "scans"), "--model", str(folder / "model"), "--out", "there"]
+    assert run([*command, "--devices", "3"]) == 2
+    assert "add --plan" in capsys.readouterr().err
+
+
+def test_what_is_held_costs_nothing(folder, capsys):
+    settings = ExplainSettings(
+        store=str(folder / "store"), model=str(folder / "model"), method="vanilla_gradient", device="cpu"
+    )
+    planned = plan_scans([str(folder / "scans" / "s1.nii.gz")], "s1", settings)
+    assert explain_cohort(planned.jobs, settings).n_done == 1
+    assert plan(folder, "--method", "vanilla_gradient") == 0
+    found = rows(capsys.readouterr().out)
+    assert "s1" not in found
+    assert found["s2"][1:4] == ["1", "1", "4"]
+    kept = store_of(settings.store).scan("s1").units("vanilla_gradient")
+    store_of(settings.store).scan("s1").drop_voxels("vanilla_gradient", min(kept))
+    assert plan(folder, "--method", "vanilla_gradient") == 0
+    assert rows(capsys.readouterr().out)["s1"][2:4] == ["8", "8"]
+
+
+def test_a_million_scans_like_one(folder, capsys):
+    many = ("--scans", "1000000", "--devices", "10")
+    assert plan(folder, *many) == 2
+    assert "allowed: one scan" in capsys.readouterr().err
+    (folder / "scans" / "s2.nii.gz").unlink()
+    assert plan(folder, "--method", "vanilla_gradient", "--and-method", "shapley_semantic", *many) == 0
+    shown = capsys.readouterr().out
+    cells = [[cell.strip() for cell in line.strip().strip("│").split("│")] for line in shown.splitlines()]
+    found = {row[0]: row[1:] for row in cells if len(row) == 3}
+    assert found["backward passes"] == ["32,000,000"] * 2
+    assert found["rows of the database"] == ["42,000,000"] * 2
+    with_voxels, without = (float(cell) for cell in found["terabytes"])
+    assert with_voxels > 2 * without
+    assert found["objects"] == ["34,000,000"] * 2
 
 
 def test_any_method(folder, capsys, monkeypatch, tmp_path):

@@ -303,7 +303,7 @@ def test_the_same_values_written_again_are_the_same_bytes(old, tmp_path):
     assert found.keys() - units >= expected.keys() - units - made_by_nobody_here
     assert found.keys() - units <= expected.keys()
     for key in found.keys() - units:
-        assert found[key] == expected[key], key
+        assert without_makers(key, found[key]) == without_makers(key, expected[key]), key
     for key in units:  # the same voxels in shards: that release had an object a chunk
         if key.endswith("/zarr.json"):
             documents = [
@@ -312,6 +312,7 @@ def test_the_same_values_written_again_are_the_same_bytes(old, tmp_path):
             ]
             for of_store in documents:
                 of_store["attributes"]["agg2exp"].pop("finished")
+                of_store["attributes"]["agg2exp"].pop("made_by", None)
             assert documents[0] == documents[1], key
             voxels = [plain(store, key.removesuffix("/zarr.json")) for store in (old, new)]
             assert voxels[0].tobytes() == voxels[1].tobytes()
@@ -323,6 +324,15 @@ def test_the_same_values_written_again_are_the_same_bytes(old, tmp_path):
             assert new.scan(scan_id).has_rows(label, name)
         xr.testing.assert_identical(new.importance(label), old.importance(label))
         xr.testing.assert_identical(new.global_importance(label), old.global_importance(label))
+
+
+def without_makers(key, content):
+    """Without what that release did not tell yet."""
+    if not key.endswith("zarr.json"):
+        return content
+    told = json.loads(content)
+    told.get("attributes", {}).get("agg2exp", {}).pop("made_by", None)
+    return told
 
 
 # What today's pipeline does with it: nothing is computed again.

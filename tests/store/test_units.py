@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from agg2exp_core.errors import StoreError
+from agg2exp_core.release import code_version
 from agg2exp_core.store import WriteQueue, open_store
 
 pytestmark = pytest.mark.usefixtures("small_shards")
@@ -97,3 +98,14 @@ def test_the_queue_writes_while_the_caller_goes_on_and_holds_back_when_full():
         assert len(done) < 12
         assert waited >= 0.02
     assert done == list(range(12))
+
+
+def test_a_unit_and_sums_tell_which_code_made_them(store):
+    place = store.scan("s")
+    unit = place.write_unit("sg", "a", np.ones((3, 4, 5)), identity="i", info={})
+    place.write_sums("sg", "b", np.ones((4, 2)), identity="i", info={})
+    told = {unit.made_by, place.units("sg")["a"].made_by, place.sums("sg")["b"].made_by}
+    assert told == {code_version()}
+    assert store.versions("sg") == {}
+    store.note_version("sg")
+    assert store.versions("sg").keys() == told
