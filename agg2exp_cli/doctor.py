@@ -66,13 +66,20 @@ class Check:
 
 @app.command()
 def doctor(
-    store: Annotated[str | None, typer.Argument(help="Store that should be writable.")] = None,
+    path: Annotated[
+        str | None, typer.Argument(help="Store that should be writable; or a model, or scans, to look at.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model that the scans are for.")] = None,
+    device: Annotated[str, typer.Option("--device", help="Where the model is tried.")] = "auto",
     deep: Annotated[bool, typer.Option("--deep", help="Start a server too.")] = False,
     state: State = None,
     debug: Debug = False,
 ) -> int:
-    """Check versions, devices, memory, folders and a store."""
-    checks = run_checks(store, state_dir=state, deep=deep)
+    """Check versions, devices, memory, folders and a store; or a model, scans, or scans for a model."""
+    from agg2exp_cli.doctor_inputs import check_inputs
+
+    inputs = None if path is None and model is None else check_inputs(path, model, device)
+    checks = run_checks(path if inputs is None else None, state_dir=state, deep=deep) + (inputs or [])
     print_checks(checks)
     return exit_code(checks)
 

@@ -91,6 +91,9 @@ def source_images(stack: Stack) -> list[Dataset]:
             for keyword in _MAY_BE_EMPTY:
                 if keyword not in image:
                     setattr(image, keyword, None)
+            # objects that refer to it repeat names: in UTF-8, whatever sets of characters it switches between
+            image.decode()
+            image.SpecificCharacterSet = "ISO_IR 192"
             image.SliceThickness = image.SpacingBetweenSlices = stack.grid.spacing_mm[2]
             images.append(image)
     return images

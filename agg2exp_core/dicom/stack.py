@@ -154,9 +154,10 @@ def _directions(series: Series) -> tuple[Vectors, Vectors]:
     spread = float(np.abs(directions - directions[0]).max())
     if spread > tolerance:
         raise _unusable(series, f"slices of mixed orientation (up to {spread:.3g} apart)", "one orientation")
-    along_row = directions[0, 0] / lengths[0, 0]
+    finest = int(np.argmin([header.digits.orientation for header in series.headers]))
+    along_row = directions[finest, 0] / lengths[finest, 0]
     # rounded in the file: made exactly orthogonal, so that the affine has no shear
-    down_column = directions[0, 1] - along_row * (along_row @ directions[0, 1])
+    down_column = directions[finest, 1] - along_row * (along_row @ directions[finest, 1])
     return along_row, down_column / np.linalg.norm(down_column)
 
 
@@ -191,10 +192,14 @@ def _finest_spacing(series: Series) -> tuple[float, float]:
 def _digit(series: Series, of: str) -> float:
     """Return the unit of the last digit with which the files of a series write positions or directions.
 
-    It is 0 where it is coarser than any rounding: whole numbers are meant as they stand.
+    It is 0 where it is coarser than any rounding: whole numbers are meant as they stand. A position may end
+    in a zero that is not written, so that the finest counts; of directions the coarsest does.
     """
-    digit = min(float(getattr(header.digits, of)) for header in series.headers)
-    return digit if digit <= COARSEST_DIGIT[of] else 0.0
+    if of == "position":
+        digit = min(header.digits.position for header in series.headers)
+        return digit if digit <= COARSEST_DIGIT[of] else 0.0
+    digits = [header.digits.orientation for header in series.headers]
+    return max((digit for digit in digits if digit <= COARSEST_DIGIT[of]), default=0.0)
 
 
 def _uniform_step(series: Series, positions: Vectors, normal: Vectors) -> Vectors:

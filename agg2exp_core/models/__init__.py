@@ -6,7 +6,7 @@ calls a user's function (``module:attribute``); `wrap_network` takes a network t
 """
 
 from agg2exp_core.models.examination import check_network
-from agg2exp_core.models.loading import PACKAGED_MODELS, check_reference, load_model
+from agg2exp_core.models.loading import PACKAGED_MODELS, check_reference, is_model, load_model
 from agg2exp_core.models.precision import PRECISIONS, with_precision
 from agg2exp_core.models.wrapping import choose_device, wrap_network
 
@@ -16,6 +16,7 @@ __all__ = [
     "check_network",
     "check_reference",
     "choose_device",
+    "is_model",
     "load_model",
     "with_precision",
     "wrap_network",

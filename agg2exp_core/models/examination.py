@@ -128,7 +128,7 @@ def _no_logits(model: SegmentationModel, logits: torch.Tensor) -> Iterator[Remar
     bounded = low >= 0 and high <= 1
     if bounded and own.shape[1] > 1 and float((own.sum(dim=1) - 1).abs().max()) < _SURE / 10:
         activation, outputs = "softmax", "its outputs add up to 1"
-    elif bounded and (low < _SURE or high > 1 - _SURE):
+    elif bounded and (low < _SURE or high > 1 - _SURE or _speaks_of(model.network, "sigmoid")):
         activation, outputs = "sigmoid", "all its outputs lie between 0 and 1"
     elif high <= 0 and float(torch.logsumexp(own.float(), dim=1).abs().max()) < _SURE / 10:
         activation, outputs = "log-softmax", "the exponentials of its outputs add up to 1"
@@ -139,3 +139,12 @@ def _no_logits(model: SegmentationModel, logits: torch.Tensor) -> Iterator[Remar
         f"the network seems to end in a {activation} ({outputs}): its classes are not told apart by logits, "
         "and what is explained are no logits",
     )
+
+
+def _speaks_of(network: torch.nn.Module, operation: str) -> bool:
+    """Return whether a network or a program has an operation by the look of it."""
+    texts = [str(network)]
+    for module in network.modules():
+        for name in ("inlined_graph", "code"):  # of TorchScript, and of exported programs
+            texts.append(str(getattr(module, name, "")))
+    return operation in " ".join(texts).lower()

@@ -94,6 +94,20 @@ def _is_made(ref: str) -> bool:
     return is_module_reference(ref) and not ref.startswith(SCHEME) and not Path(ref).exists()
 
 
+def is_model(ref: str) -> bool:
+    """Say whether a reference names a model, by the look of it: nothing is loaded."""
+    path = Path(ref)
+    if ref in PACKAGED_MODELS or ref.startswith(SCHEME) or _is_made(ref):
+        return True
+    if path.is_dir():
+        return (
+            (path / "configs").is_dir()
+            or (path / "model.yaml").is_file()
+            or next(path.glob("plans.json"), next(path.glob("*/plans.json"), None)) is not None
+        )
+    return path.is_file() and path.suffix in (*_PROGRAMS, ".yaml", ".yml")
+
+
 def check_reference(ref: str) -> None:
     """Refuse a reference that leads nowhere, without loading what it names.
 

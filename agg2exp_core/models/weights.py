@@ -145,7 +145,7 @@ def load_program(path: Path, device: torch.device) -> torch.nn.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is on its way out
             if path.suffix == ".pt2":
-                program: torch.nn.Module = _Exported(torch.export.load(path).module())
+                program: torch.nn.Module = _Exported(torch.export.load(path))
             else:
                 program = torch.jit.load(path, map_location=device)
     except Exception as error:  # the readers raise whatever the bytes provoke
@@ -161,15 +161,31 @@ def load_program(path: Path, device: torch.device) -> torch.nn.Module:
 class _Exported(torch.nn.Module):
     """An exported program; it was exported in evaluation mode and has no other."""
 
-    def __init__(self, program: torch.nn.Module) -> None:
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
         super().__init__()
-        self.program = program
+        self.program = program.module()
+        self.takes_one = _batch_of(program) == 1
 
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """Return the logits of windows."""
-        logits: torch.Tensor = self.program(windows)
-        return logits
+    def forward(self, windows: torch.Tensor) -> Any:
+        """Return the logits of windows, one after the other where the export fixed that there is one."""
+        if not self.takes_one or len(windows) == 1:
+            return self.program(windows)
+        outputs = [self.program(window) for window in windows.split(1)]
+        first = outputs[0]
+        if isinstance(first, Mapping):
+            return {key: torch.cat([output[key] for output in outputs]) for key in first}
+        if isinstance(first, tuple | list):
+            return tuple(map(torch.cat, zip(*outputs, strict=True)))
+        return torch.cat(outputs)
 
     def train(self, mode: bool = True) -> _Exported:
         """Keep the mode of the export."""
         return self
+
+
+def _batch_of(program: torch.export.ExportedProgram) -> int | None:
+    """Return the number of windows that an export fixed; None where it is free."""
+    inputs = program.graph_signature.user_inputs
+    values = [node.meta.get("val") for node in program.graph.nodes if node.name in inputs]
+    size = next((value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.ndim), None)
+    return size if isinstance(size, int) else None

@@ -15,6 +15,7 @@ from agg2exp_core.analysis.context import context
 from agg2exp_core.errors import unknown_name
 from agg2exp_core.figures import heat_map, semantic_graph
 from agg2exp_core.pipeline.outcomes import RunSummary
+from agg2exp_core.remarks import sentence
 from agg2exp_core.report.context import context_section, glance_section
 from agg2exp_core.report.findings import (
     benchmark_section,
@@ -181,9 +182,10 @@ def _cohort_page(
     outcomes = [] if summary is None else summary.outcomes
     failures = {scan: failure.reason for scan, failure in store.failures().items()}
     scan_ids = [str(scan_id) for scan_id in local["scan"].values]
+    remarks = {name: sentence(store.scan(name).remarks()) for name in scan_ids} if summary is None else {}
     sections = [
         _method_section(),
-        scans_section(scan_ids, failures, analyses, pages, outcomes),
+        scans_section(scan_ids, failures, analyses, pages, outcomes, remarks),
         unusual_section(analyses, pages),
         matrix_section(local, matrix),
         glance_section(local, graph),

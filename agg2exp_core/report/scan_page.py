@@ -22,6 +22,7 @@ from agg2exp_core.report.inputs import Analyses
 from agg2exp_core.report.output import Output
 from agg2exp_core.report.overlays import ScanVoxels, overlay_pictures, voxels_of
 from agg2exp_core.report.scan_sections import (
+    doubts_section,
     flags_section,
     overlays_section,
     row_section,
@@ -72,7 +73,9 @@ def scan_page(
     scan_id = scan_store.scan_id
     explained = [str(name) for name in mass["target"].values if bool(mass.sel(target=name).notnull().any())]
     ordered = _abnormal_first(scan_id, explained, analyses)
+    remarks = scan_store.remarks()
     sections = [
+        *([doubts_section(remarks)] if remarks else []),
         flags_section(scan_id, analyses),
         row_section(rows_beside(mass, beside.normal), beside.source),
     ]

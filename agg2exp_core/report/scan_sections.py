@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from agg2exp_core.remarks import Remark
 from agg2exp_core.report.charts import row_chart
 from agg2exp_core.report.inputs import Analyses
 from agg2exp_core.report.sections import Chart, Column, DataTable, Missing, Picture, Section, shown
@@ -88,6 +91,12 @@ def row_section(rows: pd.DataFrame, source: str) -> Section:
             )
         ],
     )
+
+
+def doubts_section(remarks: Sequence[Remark]) -> Section:
+    """Return what was doubtful when the scan was read and segmented."""
+    text = [f"{remark.text[:1].upper()}{remark.text[1:]}." for remark in remarks]
+    return Section("doubts", "What is doubtful about this scan", text=text)
 
 
 def flags_section(scan_id: str, analyses: Analyses) -> Section:

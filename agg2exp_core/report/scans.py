@@ -33,6 +33,7 @@ def scans_section(
     analyses: Analyses,
     pages: Mapping[str, str],
     outcomes: Sequence[ScanOutcome],
+    remarks: Mapping[str, str],
 ) -> Section:
     """Return the scans: those that a run could not explain, then abnormal ones, each with the main reason.
 
@@ -47,6 +48,8 @@ def scans_section(
         Address of each scan's page, where there is one.
     outcomes : sequence of ScanOutcome
         How the scans of a run fared; none for a report of the store as it is.
+    remarks : mapping of str to str
+        What is doubtful about scans, as the store tells it.
     """
     told = {outcome.scan_id: outcome for outcome in outcomes}
     failures = {**failures, **{o.scan_id: o.reason for o in outcomes if o.status != "done"}}
@@ -77,7 +80,7 @@ def scans_section(
     is_wanted = rows["is_undone"] | rows["scan"].isin(wanted_scans(analyses))
     rows = rows[is_wanted | (np.arange(n_all) < MOST_SCANS)]
     why = _reasons(analyses, rows)
-    remarks = {outcome.scan_id: outcome.reason for outcome in outcomes if outcome.status == "done"}
+    remarks = {**remarks, **{o.scan_id: o.reason for o in outcomes if o.status == "done"}}
     rows["reason"] = [
         f"not explained: {failures[scan]}"
         if scan in failures

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +94,8 @@ def scan_ids(paths: Sequence[Path]) -> list[str]:
 
     Components that all paths end with are dropped (the file name without its extension is the last one; a
     single scan keeps it), then the fewest trailing components that make all different are joined by ``-``.
-    Characters outside ``[A-Za-z0-9._-]`` become ``_``.
+    Characters outside ``[A-Za-z0-9._-]`` become ``_``; names in other scripts than Latin end in a hash, and
+    so do names with accents that would be one without them.
 
     Raises
     ------
@@ -106,7 +109,13 @@ def scan_ids(paths: Sequence[Path]) -> list[str]:
     longest = max(map(len, parts), default=0)
     # the fewest trailing components that tell all apart
     n_kept = next((n for n in range(1, longest) if len({p[-n:] for p in parts}) == len(parts)), longest)
-    ids = [safe_name("-".join(p[-n_kept:])) for p in parts]
+    texts = ["-".join(p[-n_kept:]) for p in parts]
+    ids = [safe_name(text) for text in texts]
+    twins = {name for name, n in Counter(ids).items() if n > 1}
+    ids = [
+        _with_hash(text) if name in twins and not text.isascii() else name
+        for name, text in zip(ids, texts, strict=True)
+    ]
     _refuse_twins(ids, paths, "ends with the same scan id as")
     return ids
 
@@ -142,13 +151,25 @@ def _kept_names(paths: Sequence[Path], names: Sequence[str], known: Mapping[str,
 def safe_name(text: str) -> str:
     """Return `text` with ``_`` for what is outside ``[A-Za-z0-9._-]`` and for a leading ``.`` or ``-``.
 
-    One that is too long ends in a hash of the whole in place of the rest.
+    One that is too long ends in a hash of the whole in place of the rest, one with letters of another script
+    than Latin in such a hash too: nothing of them would be left to tell names apart.
     """
-    name = re.sub(r"^_{2,}", "_", re.sub(r"[^A-Za-z0-9._-]|^[.-]", "_", text)) or "_"
-    if len(name) <= LONGEST:
-        return name
-    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-    return f"{name[: LONGEST - 17]}-{digest}"
+    name = _plain(text)
+    return _with_hash(text) if len(name) > LONGEST or any(map(_is_of_another_script, text)) else name
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"^_{2,}", "_", re.sub(r"[^A-Za-z0-9._-]|^[.-]", "_", text)) or "_"
+
+
+def _with_hash(text: str) -> str:
+    # one name, whichever way a file system writes its accents
+    whole = unicodedata.normalize("NFC", text).encode(errors="surrogatepass")
+    return f"{_plain(text)[: LONGEST - 17]}-{hashlib.sha256(whole).hexdigest()[:16]}"
+
+
+def _is_of_another_script(letter: str) -> bool:
+    return letter.isalnum() and not unicodedata.name(letter, "").startswith(("LATIN", "DIGIT"))
 
 
 def check_scan_id(scan_id: str) -> str:

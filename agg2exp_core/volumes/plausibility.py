@@ -25,6 +25,9 @@ _FAT_HU, _GAS_HU, _AIR_HU, _BONE_HU, _METAL_HU = -30.0, -250.0, -500.0, 700.0, 4
 _LEAST_SPREAD_HU = 100.0
 _LEAST_DARK, _LEAST_GAS, _MOST_BONE, _MOST_METAL, _LEAST_TISSUE = 0.005, 0.01, 0.10, 0.02, 0.01
 """Shares of the voxels outside the padding."""
+_MOST_DARK, _MOST_PADDINGS, _MOST_CLIPPED = 0.05, 16, 0.05
+"""Shares of all voxels: that may be darker than air and differ, as padding has a few values; that may have
+the least value."""
 
 _CT = "CT in Hounsfield units (air near -1000, fat near -100, water 0)"
 _EXPORT = "check rescale slope and intercept of the export, or use a model for this kind of scan"
@@ -53,8 +56,8 @@ def remarks_on(volume: Volume, preprocessing: Preprocessing) -> Iterator[Remark]
             if doubt:
                 of_channel = f"channel {c + 1}: " if len(channels) > 1 else ""
                 yield Remark("hu", f"{of_channel}{doubt}, so it is not in Hounsfield units", _CT, _EXPORT)
-            elif np.mean(sample < _AIR_HU) < _LEAST_DARK / 10:
-                yield Remark("air", f"no voxel is as dark as air (the least is {channel.min():g})")
+            elif sample.min() > _AIR_HU and np.mean(sample == sample.min()) > _MOST_CLIPPED:
+                yield Remark("hu", f"intensities are clipped at {sample.min():g}, far above air")
         elif wanted == NO_HOUNSFIELD and _is_hounsfield(sample):
             text = "a scan that looks like CT in Hounsfield units"
             if is_mr:
@@ -73,9 +76,12 @@ def _why_not_hounsfield(sample: NDArray[np.float32], least: float) -> str:
     """Return what shows that a scan is not in Hounsfield units; empty where nothing does."""
     if least >= 0:
         return "a volume that holds no negative value"
-    body = sample[sample >= _PADDING_HU]
+    body, dark = sample[sample >= _PADDING_HU], sample[sample < _PADDING_HU]
+    if dark.size > _MOST_DARK * sample.size and np.unique(dark).size > _MOST_PADDINGS:
+        share = dark.size / sample.size
+        return f"a volume with {share:.0%} of its voxels below {_PADDING_HU:g} that are no padding"
     if body.size < _LEAST_TISSUE * sample.size:
-        return f"a volume with {1 - body.size / sample.size:.1%} of its voxels below {_PADDING_HU:g}"
+        return f"a volume with {dark.size / sample.size:.1%} of its voxels below {_PADDING_HU:g}"
     low, high = np.quantile(body, (0.001, 0.999))
     n_dark, n_gas = np.mean(body < _FAT_HU), np.mean(body < _GAS_HU)
     n_bone, n_metal = np.mean(body > _BONE_HU), np.mean(body > _METAL_HU)

@@ -16,7 +16,7 @@ from agg2exp_core.models import check_network
 from agg2exp_core.models.nnunet import NnunetOptions
 from agg2exp_core.prediction import sliding_logits
 from agg2exp_core.types import Grid, Volume
-from agg2exp_core.volumes import read_nifti
+from agg2exp_core.volumes import preprocess, read_nifti
 from tests.models import nnunet_folder
 
 CPU = torch.device("cpu")
@@ -228,6 +228,6 @@ def test_a_scan_that_is_no_ct_or_too_thin_is_refused(trained):
     grid = Grid((4, 4, 4), np.diag([0.1, 2.0, 2.0, 1.0]))
     values = np.arange(64, dtype=np.float32).reshape(4, 4, 4) + 1
     with pytest.raises(ScanError, match="Hounsfield"):
-        model.preprocessing(Volume(values, grid, "", "scan"))
+        preprocess(Volume(values, grid, "", "scan"), model.preprocessing)
     with pytest.raises(ScanError, match="thinner"):
         model.preprocessing(Volume(values - 50, grid, "", "scan"))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.volumes import ScanRef, find_scans, scan_ids
+from agg2exp_core.volumes.discovery import check_scan_id
 
 
 @pytest.fixture
@@ -113,3 +114,21 @@ def test_scan_id_overrides_for_one_scan(files):
     for bad in ("", "-x", ".x", "a/b", "a b", "é", "a\n"):
         with pytest.raises(UsageError, match="--scan-id"):
             find_scans([root / "a.nii"], bad)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("张三", "李四"), ("Иванов 1", "Петров 1"), ("患者1", "病人1"), ("Müller", "Möller"), ("أ", "ب")],
+)
+def test_names_in_other_scripts_are_told_apart(names):
+    ids = scan_ids([Path("/data") / f"{name}.nii.gz" for name in (*names, "s0001")])
+    assert len(set(ids)) == 3
+    assert ids[2] == "s0001"
+    assert all(check_scan_id(name.lstrip("_-")) for name in ids)
+
+
+def test_a_name_in_another_script_is_the_same_alone_and_beside_others():
+    assert scan_ids([Path("/d/張.nii")])[0] == scan_ids([Path("/d/張.nii"), Path("/d/b.nii")])[0]
+    decomposed, composed = "/d/\u0438\u0306.nii", "/d/\u0439.nii"
+    assert scan_ids([Path(decomposed)]) != scan_ids([Path("/d/x.nii")])
+    assert scan_ids([Path(decomposed)])[0][-16:] == scan_ids([Path(composed)])[0][-16:]

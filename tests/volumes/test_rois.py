@@ -172,3 +172,25 @@ def test_the_real_structures(real_data):
     assert len(rois) == len(names) == 61
     for value, name in names.items():
         np.testing.assert_array_equal(rois[name], labels == int(value))
+
+
+def test_values_that_a_rounded_slope_misses_by_little(tmp_path, labels):
+    write_nifti(tmp_path / "s1.nii.gz", (labels * 1.000145).astype(np.float32), GRID)
+    put(tmp_path / "labels.json", {"1": "spleen", "2": "kidney_right", "40": "liver"})
+    rois = load_rois(tmp_path, GRID, "s1")
+    for value, name in ((1, "spleen"), (2, "kidney_right"), (40, "liver")):
+        np.testing.assert_array_equal(rois[name], labels == value)
+
+
+def test_a_mask_of_rounded_ones(tmp_path):
+    mask = np.where(ball(GRID), np.where(np.arange(GRID.shape[2]) % 2, 0.9999999, 1.0000001), 1e-9)
+    (tmp_path / "s1").mkdir()
+    write_nifti(tmp_path / "s1" / "heart.nii.gz", mask.astype(np.float32), GRID)
+    np.testing.assert_array_equal(load_rois(tmp_path, GRID, "s1")["heart"], ball(GRID))
+
+
+def test_a_mask_whose_affine_is_written_with_fewer_digits(tmp_path):
+    fine = Grid(GRID.shape, GRID.affine + np.array([[1e-3] * 4] * 3 + [[0] * 4]))
+    (tmp_path / "s1").mkdir()
+    write_nifti(tmp_path / "s1" / "heart.nii.gz", ball(GRID), fine)
+    np.testing.assert_array_equal(load_rois(tmp_path, GRID, "s1")["heart"], ball(GRID))
