@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from agg2exp_core.arithmetic import arithmetic
 from agg2exp_core.errors import ModelError
 from agg2exp_core.settings import Flag, Positive, Real, Settings
 
@@ -159,6 +161,8 @@ class SegmentationModel:
         0 if none is), as in nnU-Net's nested regions.
     origin : mapping
         What its makers' files were and which of their options were chosen, JSON-ready; for the record.
+    tf32 : bool
+        Whether a GPU may round the factors of convolutions and products in float32 to TF32.
     """
 
     network: torch.nn.Module
@@ -172,11 +176,16 @@ class SegmentationModel:
     fingerprint: str
     decision: str = "argmax"
     origin: Mapping[str, Any] = field(default_factory=dict)
+    tf32: bool = False
 
     @property
     def n_classes(self) -> int:
         """L, background included."""
         return len(self.class_names)
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """Return what is open while the network is passed, forward or backward."""
+        return arithmetic(self.device, tf32=self.tf32)
 
     def logits(self, windows: torch.Tensor) -> torch.Tensor:
         """Return the network's logits ``[B, L, *window]`` of windows ``[B, C, *window]``.
@@ -188,7 +197,8 @@ class SegmentationModel:
         ModelError
             If the network gives anything but logits of its classes on the window's own grid.
         """
-        logits = self.network(windows)
+        with self.arithmetic():
+            logits = self.network(windows)
         if isinstance(logits, Mapping):
             logits = tuple(logits.values())
         if isinstance(logits, tuple | list) and logits:

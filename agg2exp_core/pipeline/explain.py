@@ -37,7 +37,7 @@ from agg2exp_core.types import Mask
 from agg2exp_core.volumes import load_scan
 
 Progress = Callable[[int, int], None]
-"""Told the window batches done and their total."""
+"""Told the windows done and their total."""
 
 
 class Segmented(TypedDict):
