@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 READY := .venv/.ready
+# A machine with a GPU may have its own PyTorch, and no package index: see docs/gpu.md
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-services test-long test-faults test-image lint bench-attribution bench-metrics bench-storage bench-scale clean
+.PHONY: help demo test test-services test-long test-faults test-gpu test-image lint bench-attribution bench-gpu bench-metrics bench-storage bench-scale clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +30,9 @@ test-faults: $(READY) ## a batch among kills and outages of every server, in a q
 	sh tests/services/install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -s tests/faults
 
+test-gpu: ## what a GPU can change, in at most eight minutes; skipped where there is none
+	OMP_NUM_THREADS=4 $(GPU_PYTHON) -m pytest -m gpu -W default tests/gpu
+
 test-image: $(READY) ## build the image on a base of Debian's packages (root, minutes, 10 GB), and run it
 	apt-get install -y -qq --no-install-recommends buildah debootstrap >/dev/null
 	AGG2EXP_TEST_IMAGE=1 $(BIN)/python -m pytest -m long tests/docker/test_image.py
@@ -40,6 +45,9 @@ lint: $(READY) ## style, types, import directions
 
 bench-attribution: $(READY) ## speed of the attribution engine as ratios, in about seven minutes
 	$(BIN)/python -m benchmarks.attribution
+
+bench-gpu: ## speed on a GPU, each part in at most nine minutes: make bench-gpu PART=passes
+	$(GPU_PYTHON) -m benchmarks.gpu $(if $(PART),--part $(PART))
 
 bench-metrics: $(READY) ## cost of the benchmark of methods against the published procedure
 	$(BIN)/python -m benchmarks.metrics

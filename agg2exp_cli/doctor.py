@@ -6,9 +6,11 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -176,21 +178,46 @@ def check_extra(extra: str) -> Check:
 
 
 def check_devices() -> list[Check]:
-    """List the CUDA devices with their memory, or the CPU's threads."""
+    """List the CUDA devices: card, driver, memory, and what they can compute in; or the CPU's threads."""
     try:
         import torch
     except (ImportError, OSError) as error:
         return [Check("device", False, f"torch cannot be imported: {error}", "install it again")]
     if not torch.cuda.is_available():
         detail = f"no CUDA device; the CPU with {torch.get_num_threads()} of {os.cpu_count()} threads"
-        return [Check("device", True, detail)]
-    checks = []
-    for index in range(torch.cuda.device_count()):
+        if not (driver := gpu_driver()):
+            return [Check("device", True, detail)]
+        detail += f"; a GPU is here, with driver {driver}, that PyTorch {torch.__version__} cannot use"
+        return [Check("device", None, detail, "install the PyTorch of this driver's CUDA, or a newer driver")]
+    return [_check_gpu(index) for index in range(torch.cuda.device_count())]
+
+
+def _check_gpu(index: int) -> Check:
+    """Compute on a GPU, and tell what it is."""
+    import torch
+
+    found = torch.cuda.get_device_properties(index)
+    name = f"device cuda:{index}"
+    card = f"{found.name}, driver {gpu_driver() or 'unknown'}, CUDA {torch.version.cuda}"
+    try:
+        torch.ones(8, device=f"cuda:{index}").sum().item()
         free, total = torch.cuda.mem_get_info(index)
-        name = torch.cuda.get_device_name(index)
-        detail = f"{name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
-        checks.append(Check(f"device cuda:{index}", True, detail))
-    return checks
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[0]
+        remedy = "install a PyTorch that is built for this card, and see that nobody else holds all of it"
+        return Check(name, False, f"{card}: {first}", remedy)
+    rounded = ["float16", *["tf32", "bfloat16"] * (found.major >= 8)]  # from Ampere on
+    precision = f"float32 without TF32, and with --precision {', '.join(rounded)}"
+    return Check(name, True, f"{card}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free; {precision}")
+
+
+def gpu_driver() -> str:
+    """Return the version of the GPU's driver, empty where none is found."""
+    with suppress(OSError, subprocess.SubprocessError):
+        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+        return told[0] if told else ""
+    return ""
 
 
 def check_memory() -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from agg2exp_core.arithmetic import arithmetic
 from agg2exp_core.errors import ModelError
 from agg2exp_core.remarks import Remark
 from agg2exp_core.settings import Flag, Positive, Real, Settings
@@ -174,6 +176,8 @@ class SegmentationModel:
         What its makers' files were and which of their options were chosen, JSON-ready; for the record.
     remarks : tuple of Remark
         What of its files was doubtful, and how it was read.
+    tf32 : bool
+        Whether a GPU may round the factors of convolutions and products in float32 to TF32.
     """
 
     network: torch.nn.Module
@@ -188,11 +192,16 @@ class SegmentationModel:
     decision: str = "argmax"
     origin: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
+    tf32: bool = False
 
     @property
     def n_classes(self) -> int:
         """L, background included."""
         return len(self.class_names)
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """Return what is open while the network is passed, forward or backward."""
+        return arithmetic(self.device, tf32=self.tf32)
 
     def logits(self, windows: torch.Tensor) -> torch.Tensor:
         """Return the network's logits ``[B, L, *window]`` of windows ``[B, C, *window]``.
@@ -204,7 +213,8 @@ class SegmentationModel:
         ModelError
             If the network gives anything but logits of its classes on the window's own grid.
         """
-        logits = self.network(windows.clone())  # a network may change its input in place
+        with self.arithmetic():
+            logits = self.network(windows.clone())  # a network may change its input in place
         if isinstance(logits, Mapping):
             logits = tuple(logits.values())
         if isinstance(logits, tuple | list) and logits:

@@ -5,9 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,6 +24,8 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def s3_endpoint():
     """Address of an S3 server in this process."""
+    from moto.server import ThreadedMotoServer  # takes seconds, and is not everywhere
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -39,6 +39,8 @@ _BUCKETS = (f"bucket-{n}" for n in itertools.count())
 @pytest.fixture
 def s3_uri(s3_endpoint, monkeypatch):
     """Place for a store in an empty bucket."""
+    import boto3
+
     for name, value in {
         "AWS_ENDPOINT_URL": s3_endpoint,
         "AWS_ACCESS_KEY_ID": "testing",

@@ -69,7 +69,7 @@ def attribute(
         How the work is cut; also as ``window_batch`` and ``class_batch``. Whatever is asked, what
         runs out of memory is done again with less at once.
     progress : callable
-        Called with the number of window batches done and their total, for each group of classes.
+        Called with the number of windows done and their total, for each group of classes.
     **params
         The method's parameters.
 

@@ -150,19 +150,21 @@ class WindowGame:
         fresh = np.arange(len(coalitions))
         if (blank := self.scan.shared_blank) is not None:
             empty = ~coalitions.any(axis=1)
-            totals[empty] = read(blank)
+            totals[empty] = read(blank).cpu().numpy()
             fresh = fresh[~empty]
+        nobody = np.zeros((len(fresh), 1), np.bool_)
+        on = torch.from_numpy(np.hstack([coalitions[fresh], nobody])).to(image.device)  # [n_fresh, k + 1]
+        values = []  # read once all passes are on their way: a GPU does not wait between them
         for first in range(0, len(fresh), problem.window_batch):
-            rows = fresh[first : first + problem.window_batch]
-            on = torch.zeros((len(rows), len(self.players) + 1), dtype=torch.bool)
-            on[:, :-1] = torch.from_numpy(coalitions[rows])
-            keep = on.to(image.device)[:, None, of_voxel]  # [B, 1, *window]
-            totals[rows] = read(problem.model.logits(torch.where(keep, image, start)))
+            keep = on[first : first + problem.window_batch, None, of_voxel]  # [B, 1, *window]
+            values.append(read(problem.model.logits(torch.where(keep, image, start))))
             on_pass()
+        if values:
+            totals[fresh] = torch.cat(values).cpu().numpy()
         return totals
 
-    def _readout(self) -> Callable[[torch.Tensor], Values]:
-        """Return ``<(I / N) u_c, .>`` for all classes: from logits ``[B, L, *window]`` to ``[B, L]``.
+    def _readout(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return ``<(I / N) u_c, .>`` for all classes: from logits ``[B, L, *window]`` to float64 ``[B, L]``.
 
         The masks of predicted classes do not meet: a voxel's logit is read for its own class only, and
         that of its runner-up where the margin asks for it.
@@ -182,7 +184,7 @@ class WindowGame:
         second = problem.clean.runner_up
         against = None if second is None else second[window].flatten().long()
 
-        def read(logits: torch.Tensor) -> Values:
+        def read(logits: torch.Tensor) -> torch.Tensor:
             values = torch.zeros(logits.shape[:2], dtype=torch.float64, device=logits.device)
             flat = logits.flatten(2)  # [B, L, voxels]
             for c, voxels, weight in parts:
@@ -190,7 +192,7 @@ class WindowGame:
                 if against is not None:
                     chosen = chosen - flat[:, against[voxels], voxels].double()
                 values[:, c] = chosen @ weight
-            return values.cpu().numpy()
+            return values
 
         return read
 

@@ -15,6 +15,7 @@ from agg2exp_core.attribution.baselines import Baseline, baseline_image
 from agg2exp_core.attribution.masks import parse_aggregation
 from agg2exp_core.attribution.method import FinishedPlanes, Geometry, Method, Passes
 from agg2exp_core.attribution.problem import Point, Problem
+from agg2exp_core.execution import to_device
 from agg2exp_core.random import normal_planes
 
 
@@ -82,7 +83,7 @@ class SmoothGrad(SummedGradient):
 
         def noisy(sample: int, planes: slice) -> torch.Tensor:
             noise = normal_planes(image.shape, planes, *problem.noise_address, sample)
-            return image[:, planes] + deviation * torch.from_numpy(noise).to(image)
+            return image[:, planes] + deviation * to_device(noise, image)
 
         return [Point(partial(noisy, sample), 1 / self.n_samples) for sample in range(self.n_samples)]
 

@@ -224,13 +224,15 @@ class CleanMasks:
 
     def per_class(self, volume: torch.Tensor | None) -> torch.Tensor:
         """Sum ``[*padded scan]``, or 1 for None, over the voxels of each class, float64 ``[L]``."""
-        sums = torch.zeros(self.n_classes, dtype=torch.float64, device=self.labels.device)
-        for n, labels in enumerate(self.labels):  # plane by plane, so that no copy of the scan is made
-            inside = labels >= 0
-            index = labels[inside].long()
-            values = torch.ones_like(index) if volume is None else volume[n][inside]
+        sums = torch.zeros(self.n_classes, dtype=torch.float64)
+        # by the CPU, in whose order the sums of any device come; plane by plane, so that no copy is made
+        for n, labels in enumerate(self.labels):
+            of_plane = labels.cpu()
+            inside = of_plane >= 0
+            index = of_plane[inside].long()
+            values = torch.ones_like(index) if volume is None else volume[n].cpu()[inside]
             sums.index_add_(0, index, values.double())
-        return sums
+        return sums.to(self.labels.device)
 
 
 def _on_masks(clean: CleanMasks, factors: torch.Tensor, volume: torch.Tensor | None = None) -> Cotangents:

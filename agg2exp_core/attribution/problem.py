@@ -16,13 +16,13 @@ from typing import NamedTuple
 import torch
 
 from agg2exp_core.attribution.masks import Aggregation, CleanMasks, Cotangents
-from agg2exp_core.execution import Slab
+from agg2exp_core.execution import Slab, alike, made_ahead
 from agg2exp_core.prediction import as_image, runner_up, spatial_shape
 from agg2exp_core.types import Mask, Prediction, Scan, SegmentationModel
 from agg2exp_core.windows import Blending, Row, Tiling
 
 Progress = Callable[[int, int], None]
-"""Called with the number of window batches done and their total."""
+"""Called with the number of windows done and their total."""
 
 ReadPlanes = Callable[[slice], torch.Tensor]
 """From planes of the first axis to those of a scan ``[C, n, Y, Z]``."""
@@ -41,6 +41,29 @@ class Point(NamedTuple):
 
     read: ReadPlanes
     weight: float = 1.0
+
+
+class Visit(NamedTuple):
+    """A window at a point.
+
+    Parameters
+    ----------
+    window : int
+        Which window.
+    point : Point
+        Where the gradient is taken.
+    cotangents : Cotangents
+        Those of the point.
+    """
+
+    window: int
+    point: Point
+    cotangents: Cotangents
+
+    @property
+    def present(self) -> frozenset[int]:
+        """The classes with a cotangent there: as many backward passes."""
+        return self.cotangents.present[self.window]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,11 +178,6 @@ class Problem:
         """Return the planes under a row of windows, padded ``[C, wx, *padded Y and Z]``."""
         return self.tiling.pad(read(self.tiling.planes_of_scan(row.planes)))
 
-    @property
-    def n_batches(self) -> int:
-        """The number of window batches over the scan."""
-        return sum(row.n_batches(self.window_batch) for row in self.tiling.rows)
-
     @torch.no_grad()
     def outputs(self, image: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
         """Return the aggregated outputs ``f_hat_c`` of a scan, float64 ``[len(classes)]``."""
@@ -168,14 +186,14 @@ class Problem:
             return image[:, planes]
 
         cotangents = self.cotangents(read)
-        totals = torch.zeros(len(classes), dtype=torch.float64)
+        totals = torch.zeros(len(classes), dtype=torch.float64, device=image.device)
         for i, logits in self._logits(read, lambda i: bool(cotangents.present[i].intersection(classes))):
             window = self.tiling.windows[i]
             inside = cotangents.inside(window, self.blending.weight(window))
             for k, c in enumerate(classes):
                 if c in cotangents.present[i]:
-                    totals[k] += (inside(c) * logits[c]).double().sum().cpu()
-        return totals
+                    totals[k] += (inside(c) * logits[c]).double().sum()
+        return totals.cpu()
 
     def gradients(self, image: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
         """Return the gradient of each class's aggregated output ``[K, C, X, Y, Z]``.
@@ -216,11 +234,11 @@ class Problem:
             The K classes.
         points : sequence of Point
             Where to differentiate. They are the inner loop: each group of windows over the same
-            planes sees all of them before the next group begins.
+            planes sees all of them before the next group begins, as many together as pass together.
         outputs : torch.Tensor of float64, shape [K], optional
             Where to add the weighted sum of the aggregated outputs.
         progress : callable
-            Told the window batches done.
+            Told the windows done and their total, at all points.
 
         Yields
         ------
@@ -232,48 +250,72 @@ class Problem:
         Notes
         -----
         What is held does not grow with the scan: a slab as thick as a window for each class, and
-        the planes of one perturbed scan. An aggregation that is not linear takes a pass over each
-        point beforehand, which holds one volume of logits.
+        the planes of the perturbed scans whose windows pass together (beside a GPU those of the next
+        too). An aggregation that is not linear takes a pass over each point beforehand, which holds
+        one volume of logits.
         """
-        cotangents = [self.cotangents(point.read) for point in points]
+        pairs = [(point, self.cotangents(point.read)) for point in points]
+        groups = [pairs[i : i + self.window_batch] for i in range(0, len(pairs), self.window_batch)]
+        steps = [(row, self._visits(row, group, classes)) for row in self.tiling.rows for group in groups]
+        made = made_ahead([partial(self._inputs, *step) for step in steps], self.image.device)
         sums = Slab.zeros(self.tiling, (len(classes), self.image.shape[0]), self.image)
-        n_done, n_total = 0, len(points) * self.n_batches
+        n_done, n_total = 0, len(points) * len(self.tiling.windows)
         for row in self.tiling.rows:
-            for point, of_point in zip(points, cotangents, strict=True):
-                present = [of_point.present[i].intersection(classes) for i in row.indices]
-                scan_slab = self._slab(point.read, row) if any(present) else None
-                for batch in row.batches(self.window_batch):
-                    if scan_slab is not None:
-                        inputs = self.tiling.gather(scan_slab, batch)
-                        self._add_batch(inputs, batch, classes, of_point, point.weight, sums, outputs)
-                    n_done += 1
+            for group in groups:
+                visits, n_visited = next(made), n_done
+                for batch in alike([len(visit.present) for visit, _ in visits], self.window_batch):
+                    self._add_batch([visits[b] for b in batch], classes, sums, outputs)
+                    n_visited += len(batch)
+                    progress(n_visited, n_total)
+                n_done += len(group) * len(row.indices)  # those without a class too
+                if n_visited < n_done:
                     progress(n_done, n_total)
             yield from sums.leaving(row)
+
+    def _visits(
+        self, row: Row, group: Sequence[tuple[Point, Cotangents]], classes: Sequence[int]
+    ) -> list[Visit]:
+        """Return the windows of a row that hold a class, at some points; none if it is not asked for any.
+
+        Which they are depends on the masks of all classes: whichever are asked for, a window meets
+        the same companions in the network, so that its numbers are the same bit for bit.
+        """
+        visits = [
+            Visit(i, point, of_point) for i in row.indices for point, of_point in group if of_point.present[i]
+        ]
+        return visits if any(visit.present.intersection(classes) for visit in visits) else []
+
+    def _inputs(self, row: Row, visits: Sequence[Visit]) -> list[tuple[Visit, torch.Tensor]]:
+        """Return visits of a row, each with the planes under it of its point."""
+        points = {id(visit.point): visit.point for visit in visits}
+        slabs = {key: self._slab(point.read, row) for key, point in points.items()}
+        return [(visit, slabs[id(visit.point)]) for visit in visits]
 
     @torch.enable_grad()
     def _add_batch(
         self,
-        inputs: torch.Tensor,
-        batch: range,
+        batch: Sequence[tuple[Visit, torch.Tensor]],
         classes: Sequence[int],
-        cotangents: Cotangents,
-        scale: float,
         sums: Slab,
         outputs: torch.Tensor | None,
     ) -> None:
-        """Add the gradients ``[K, C, wx, Y, Z]`` and outputs ``[K]`` of some windows, times `scale`.
+        """Add the weighted gradients ``[K, C, wx, Y, Z]`` and outputs ``[K]`` of some windows.
 
         In round r every window of a batch back-propagates its own r-th class: windows do not
         meet in the network, so one backward pass serves as many classes as there are windows.
         """
-        wanted = [[k for k, c in enumerate(classes) if c in cotangents.present[i]] for i in batch]
+        wanted = [[k for k, c in enumerate(classes) if c in visit.present] for visit, _ in batch]
         n_rounds = max(map(len, wanted))
         if n_rounds == 0:
             return
+        windows = [self.tiling.windows[visit.window] for visit, _ in batch]
+        inputs = torch.cat([self.tiling.gather(slab, [visit.window]) for visit, slab in batch])
         inputs.requires_grad_()
-        logits = self.logits(inputs, batch)  # [B, L, *window]
-        windows = [self.tiling.windows[i] for i in batch]
-        inside = [cotangents.inside(window, self.blending.weight(window) * scale) for window in windows]
+        logits = self.logits(inputs, [visit.window for visit, _ in batch])  # [B, L, *window]
+        inside = [
+            visit.cotangents.inside(window, self.blending.weight(window) * visit.point.weight)
+            for (visit, _), window in zip(batch, windows, strict=True)
+        ]
         upstream = torch.zeros_like(logits)
         for r in range(n_rounds):
             members = [(b, ks[r], classes[ks[r]]) for b, ks in enumerate(wanted) if r < len(ks)]

@@ -5,16 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
 from agg2exp_core.attribution.method import Method
 from agg2exp_core.attribution.problem import Problem
-from agg2exp_core.execution import Execution, fit_classes, fit_windows, halve_windows
+from agg2exp_core.execution import (
+    Execution,
+    fit_classes,
+    fit_windows,
+    halve_windows,
+    ran_out_of_memory,
+    to_host,
+)
 from agg2exp_core.types import ClassAttribution, FloatVolume, SegmentationModel
 from agg2exp_core.windows import Tiling
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,17 +119,28 @@ def stream(
         n_windows = fit_windows(model, execution.window_batch)
         try:
             group = replace(problem, window_batch=n_windows), method, waiting[:n_classes]
-            for finished, planes in _group(*group):
+            for finished, planes in _computed(model, _group(*group)):
                 yield planes
                 waiting = [c for c in waiting if c not in finished]
             continue
-        except torch.OutOfMemoryError:
-            if n_windows == 1 and (n_classes == 1 or method.joint):
+        except RuntimeError as error:
+            if not ran_out_of_memory(error) or (n_windows == 1 and (n_classes == 1 or method.joint)):
                 raise
         if n_windows > 1:
             halve_windows(model, n_windows)
         else:
             n_classes = max(n_classes // 2, 1)
+
+
+def _computed(model: SegmentationModel, steps: Iterator[T]) -> Iterator[T]:
+    """Yield what is computed in the model's arithmetic, step by step; what the caller does is in its own."""
+    while True:
+        with model.arithmetic():
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step
 
 
 def _group(
@@ -135,11 +154,11 @@ def _group(
         for planes, values, infos in method.planes(problem, classes):
             last = planes.stop == n_planes
             told = tuple(infos) if last else None
-            array = values.cpu().numpy()
+            array = to_host(values)
             yield classes if last else (), Planes(of_group, planes.start, planes.stop, array, told)
     else:
         for c, values, info in method.explain(problem, classes):
-            array = np.asarray(values.cpu())[None]
+            array = to_host(values)[None]
             yield (c,), Planes((names[c],), 0, n_planes, array, (info,))
 
 

@@ -44,6 +44,11 @@ def measure_window(model: SegmentationModel) -> WindowCost:
     holds for the backward pass, and three times the largest of them for what lives while an
     operation runs: its input's and output's gradients and its own workspace.
     """
+    with model.arithmetic():
+        return _measured(model)
+
+
+def _measured(model: SegmentationModel) -> WindowCost:
     shape = (1, model.n_channels, *model.windows.shape)
     window = torch.rand(shape, device=model.device, dtype=model.dtype)
     n_bytes = _peak_bytes(model, window)

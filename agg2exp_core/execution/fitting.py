@@ -6,6 +6,7 @@ memory runs out, half as many windows pass together, and the process remembers.
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ _SHARE = 0.5
 
 _MOST_WINDOWS = 16
 """Beyond this a GPU is busy with any network that needs windows."""
+
+_NO_MEMORY = ("_ALLOC_FAILED", "_ALLOCATION_FAILED", "CUDA error: out of memory", "can't allocate memory")
+"""What cuDNN, cuBLAS, CUDA and the CPU's allocator say when memory runs out; PyTorch hands it on as it is."""
 
 _chosen: dict[tuple[str, str], int] = {}
 """Windows per pass that were chosen by model and device, while the process lives."""
@@ -120,10 +124,16 @@ def _choose_windows(model: SegmentationModel) -> int:
     return int(2 ** math.floor(math.log2(min(max(room, 1), _MOST_WINDOWS))))
 
 
+def ran_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether an error of PyTorch's is that memory ran out: of its own allocator, or of a library's."""
+    return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _NO_MEMORY)
+
+
 def halve_windows(model: SegmentationModel, tried: int) -> int:
     """Remember that `tried` windows do not fit; return half as many."""
     _limits[model.fingerprint, str(model.device)] = max(tried // 2, 1)
     if model.device.type == "cuda":
+        gc.collect()  # what a failed pass holds in cycles
         torch.cuda.empty_cache()
     return max(tried // 2, 1)
 
@@ -133,15 +143,15 @@ def fitting_windows(model: SegmentationModel, wanted: int | None, work: Callable
 
     Raises
     ------
-    torch.OutOfMemoryError
-        If a single window does not fit.
+    RuntimeError
+        If a single window does not fit (`ran_out_of_memory`), or whatever else the work raises.
     """
     n_windows = fit_windows(model, wanted)
     while True:
         try:
             return work(n_windows)
-        except torch.OutOfMemoryError:
-            if n_windows == 1:
+        except RuntimeError as error:
+            if n_windows == 1 or not ran_out_of_memory(error):
                 raise
         n_windows = halve_windows(model, n_windows)  # here the failed pass has let go of its memory
 

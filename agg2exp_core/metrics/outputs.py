@@ -92,7 +92,7 @@ class Readout:
         cotangents = problem.cotangents()
         padded = problem.tiling.pad(image)
         needed = [n for n, i in enumerate(indices) if cotangents.present[i]]
-        parts = np.zeros((len(indices), model.n_classes))
+        parts = torch.zeros((len(indices), model.n_classes), dtype=torch.float64, device=image.device)
 
         @torch.no_grad()
         def work(n_windows: int) -> None:
@@ -104,10 +104,10 @@ class Readout:
                 for n, window, of_window in zip(batch, windows, logits, strict=True):
                     inside = cotangents.inside(window, problem.blending.weight(window))
                     for c in cotangents.present[indices[n]]:
-                        parts[n, c] = float((inside(c) * of_window[c]).double().sum())
+                        parts[n, c] = (inside(c) * of_window[c]).double().sum()
 
         fitting_windows(model, self.clean.execution.window_batch, work)
-        return parts
+        return parts.cpu().numpy()
 
     def _drop_of_volume(self, image: torch.Tensor) -> Outputs:
         drop: Outputs = self._clean_volume - self._volume(image)
@@ -133,7 +133,8 @@ class Readout:
         own = values.gather(0, labels[None])[0].double()
         n_voxels = torch.bincount(labels.flatten(), minlength=model.n_classes)
         sums = torch.zeros(model.n_classes, dtype=torch.float64, device=logits.device)
-        sums.scatter_add_(0, labels.flatten(), own.flatten())
+        with model.arithmetic():
+            sums.scatter_add_(0, labels.flatten(), own.flatten())
         if self.aggregation == "mean":
             sums /= n_voxels.clamp(min=1)
         return sums.cpu().numpy()

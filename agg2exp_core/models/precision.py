@@ -10,8 +10,8 @@ import torch
 from agg2exp_core.errors import UsageError, unknown_name
 from agg2exp_core.types import SegmentationModel
 
-PRECISIONS = ("float32", "bfloat16", "float16")
-"""The network's own numbers, and the two that its convolutions and products may compute in."""
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+"""The network's own numbers, and those that its convolutions and products may compute in."""
 
 
 class _Autocast(torch.nn.Module):
@@ -40,9 +40,10 @@ def with_precision(model: SegmentationModel, precision: str) -> SegmentationMode
     ----------
     model : SegmentationModel
         A model with weights in float32.
-    precision : {"float32", "bfloat16", "float16"}
-        What autocast computes convolutions and matrix products in; ``float32`` gives the model
-        itself. ``float16`` loses gradients below 6e-8: those of a mean over a large class may be.
+    precision : {"float32", "tf32", "bfloat16", "float16"}
+        What convolutions and matrix products are computed in; ``float32`` gives the model itself.
+        ``tf32`` rounds their factors to 10 bits, on a GPU alone. The others are autocast's; ``float16``
+        loses gradients below 6e-8: those of a mean over a large class may be.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def with_precision(model: SegmentationModel, precision: str) -> SegmentationMode
     Raises
     ------
     UsageError
-        If there is no such precision, or the weights are not in float32.
+        If there is no such precision on the model's device, or the weights are not in float32.
     """
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
@@ -65,9 +66,20 @@ def with_precision(model: SegmentationModel, precision: str) -> SegmentationMode
             allowed="a model with weights in float32",
             remedy="leave precision at float32: the network then computes in its own type",
         )
-    return replace(
+    named = replace(
         model,
-        network=_Autocast(model.network, model.device.type, getattr(torch, precision)).eval(),
         name=f"{model.name} in {precision}",
         fingerprint=hashlib.sha256(f"{model.fingerprint} {precision}".encode()).hexdigest(),
+        origin={**model.origin, "precision": precision},
     )
+    if precision != "tf32":
+        autocast = _Autocast(model.network, model.device.type, getattr(torch, precision))
+        return replace(named, network=autocast.eval())
+    if model.device.type != "cuda":
+        raise UsageError(
+            "precision",
+            got=f"'tf32' on {model.device}",
+            allowed="it on a GPU; float32, bfloat16 or float16 here",
+            remedy="name a CUDA device, or another precision",
+        )
+    return replace(named, tf32=True)

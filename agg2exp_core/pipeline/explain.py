@@ -41,7 +41,7 @@ from agg2exp_core.types import Mask, SegmentationModel, Volume
 from agg2exp_core.volumes import prepared, read_for
 
 Progress = Callable[[int, int], None]
-"""Told the window batches done and their total."""
+"""Told the windows done and their total."""
 
 
 class Segmented(TypedDict):

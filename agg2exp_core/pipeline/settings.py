@@ -36,7 +36,7 @@ class ExplainSettings(Settings):
     """Seed of what is random."""
     device: str = "auto"
     """auto, cpu, or a GPU such as cuda:0."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     """What the network computes in; another than float32 makes another model of it."""
     rois: Annotated[str | None, Place()] = None
     """Extra regions: masks DIR/<scan id>/NAME.nii.gz, or label maps DIR/<scan id>.nii.gz with

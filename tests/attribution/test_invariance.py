@@ -1,5 +1,7 @@
 """Results do not depend on how the work is cut, and no work is done for nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,27 @@ def test_one_forward_pass_for_all_classes_and_none_for_windows_without_them():
     passes.clear()
     assert not list(attribute(model, image, "vanilla_gradient", ["middle"], prediction=prediction))
     assert not passes
+
+
+@pytest.mark.parametrize(("method", "params"), METHODS)
+def test_few_windows_pass_backward_for_nothing(method, params):
+    """Windows of a batch hold about as many classes, though their neighbours do not."""
+    model, image = smooth_model(overlap=0), random_image(1, 16, 16, 32)
+    clean = predict(model, image)
+    labels = np.zeros_like(clean.labels)
+    labels[:, :8, ::2] = 1
+    labels[:8, :, :8] = np.arange(8) % 4
+    clean = replace(clean, labels=labels)
+    passed, used = [], []
+
+    def count(module, inputs, upstream):
+        passed.append(len(upstream[0]))
+        used.append(int(upstream[0].flatten(1).any(1).sum()))
+
+    model.network[-1].register_full_backward_hook(count)
+    list(attribute(model, image, method, prediction=clean, window_batch=4, **params))
+    assert sum(used) >= 0.9 * sum(passed)
+    assert max(passed) > 1
 
 
 def test_integrated_gradients_agree_with_captum():

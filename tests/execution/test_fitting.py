@@ -8,7 +8,7 @@ from torch import nn
 
 from agg2exp_core.attribution import attribute
 from agg2exp_core.errors import ModelError, UsageError
-from agg2exp_core.execution import Execution, fit_classes, fit_windows, fitting
+from agg2exp_core.execution import Execution, fit_classes, fit_windows, fitting, ran_out_of_memory
 from agg2exp_core.models import wrap_network
 from agg2exp_core.prediction import predict, sliding_logits
 from tests.networks import CLASS_NAMES, random_image, smooth_network
@@ -133,6 +133,20 @@ def test_a_scan_that_does_not_fit_is_refused_before_a_pass():
     with pytest.raises(ModelError, match="4096 x 4096 x 4096 voxels with 4 classes, which needs"):
         predict(model_of(network), endless)
     assert not network.seen
+
+
+@pytest.mark.parametrize(
+    ("error", "ran_out"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+    ],
+)
+def test_what_says_that_memory_ran_out(error, ran_out):
+    assert ran_out_of_memory(error) is ran_out
 
 
 @pytest.mark.parametrize("settings", [{"window_batch": 0}, {"class_batch": 1.5}, {"window_batch": "8"}])

@@ -3,13 +3,17 @@
 import importlib.metadata
 import io
 import re
+import types
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 from rich.console import Console
 
+from agg2exp_cli import doctor
 from agg2exp_cli.doctor import (
     Check,
+    check_devices,
     check_disk,
     check_packages,
     check_state,
@@ -105,3 +109,47 @@ def test_deep_names_a_prefect_server_that_does_not_answer(tmp_path, monkeypatch)
     (server,) = [c for c in run_checks(state_dir=tmp_path, deep=True) if c.name == "prefect server"]
     assert server.ok is False
     assert "PREFECT_API_URL" in server.detail
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A GPU, as PyTorch tells of it."""
+    found = types.SimpleNamespace(name="Some Card", major=9)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: found)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (30 * 2**30, 80 * 2**30))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(doctor, "gpu_driver", lambda: "580.1")
+    monkeypatch.setattr(torch, "ones", lambda *shape, device: torch.zeros(*shape))
+    return found
+
+
+@pytest.mark.parametrize(("major", "precisions"), [(9, "float16, tf32, bfloat16"), (7, "float16")])
+def test_a_card_is_told_with_its_driver_memory_and_precision(card, major, precisions):
+    card.major = major
+    (check,) = check_devices()
+    assert check.ok
+    assert check.name == "device cuda:0"
+    assert check.detail == (
+        "Some Card, driver 580.1, CUDA 13.0, 30.0 of 80.0 GiB free; "
+        f"float32 without TF32, and with --precision {precisions}"
+    )
+
+
+def test_a_card_that_cannot_compute_fails(card, monkeypatch):
+    def refuse(*shape, device):
+        raise RuntimeError("CUDA error: no kernel image is available\nfor execution on the device")
+
+    monkeypatch.setattr(torch, "ones", refuse)
+    (check,) = check_devices()
+    assert check.ok is False
+    assert check.detail.endswith("CUDA error: no kernel image is available")
+
+
+def test_a_card_that_pytorch_cannot_use_is_noted(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(doctor, "gpu_driver", lambda: "580.1")
+    (check,) = check_devices()
+    assert check.ok is None
+    assert "a GPU is here, with driver 580.1" in check.detail

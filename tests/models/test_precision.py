@@ -24,6 +24,11 @@ def test_fewer_bits_are_another_model_with_numbers_near():
         assert 0 < error < 0.05
 
 
+def test_tf32_is_of_gpus_alone():
+    with pytest.raises(UsageError, match="'tf32' on cpu"):
+        with_precision(smooth_model(torch.float32), "tf32")
+
+
 @pytest.mark.parametrize(("dtype", "precision"), [(torch.float64, "bfloat16"), (torch.float32, "int8")])
 def test_what_cannot_be_computed_in_fewer_bits_is_refused(dtype, precision):
     with pytest.raises(UsageError, match="precision"):

@@ -1,0 +1,1 @@
+"""Speed and memory on a GPU, with networks of the paper's size."""
