@@ -95,6 +95,8 @@ class Method(Settings):
     explained together, since in groups it would take the same passes for each."""
     players: ClassVar[bool] = False
     """Whether voxels have the values of players, alike all over a region."""
+    regions_play: ClassVar[bool] = False
+    """Whether the players are the predicted classes."""
 
     aggregation: AggregationName = "sum"
     """How the logits of a class become one number: ``sum``, ``mean``, ``probability``, ``margin``

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field
 from agg2exp_core.attribution.baselines import Baseline, baseline_image
 from agg2exp_core.attribution.coalitions import Values
 from agg2exp_core.attribution.games import MaskedScan
+from agg2exp_core.attribution.interactions import PairSums
 from agg2exp_core.attribution.masks import AGGREGATIONS, AggregationName, parse_aggregation
 from agg2exp_core.attribution.method import Explained, Geometry, Method
 from agg2exp_core.attribution.problem import Problem
@@ -91,6 +92,8 @@ class Outcome:
         Window passes that each class needs; classes share them.
     exact_windows, exact_mass : ndarray of float64, shape [L]
         Shares, of those windows and of the total absolute value in them, that were solved exactly.
+    pairs : PairSums or None
+        How players act together, where it is known.
     """
 
     values: Values
@@ -99,6 +102,7 @@ class Outcome:
     n_passes: NDArray[np.int64]
     exact_windows: NDArray[np.float64]
     exact_mass: NDArray[np.float64]
+    pairs: PairSums | None = None
 
     def info(self, c: int) -> dict[str, Any]:
         """Return what is to be said about class c, JSON-ready."""
@@ -113,7 +117,7 @@ class Outcome:
             "relative_standard_error": math.sqrt(variance.sum() / squares) if squares else 0.0,
             "output_difference": rise,
             "completeness_residual": abs(missing / rise) if rise else None,
-        }
+        } | ({} if self.pairs is None else {"interactions": self.pairs.info(c)})
 
 
 def _linear(aggregation: str) -> str:
@@ -179,6 +183,8 @@ class PlayerMethod(Method):
 
 class SemanticPlayers(PlayerMethod):
     """The players are the classes of the clean prediction, background included."""
+
+    regions_play = True
 
     def supervoxels(self, labels: torch.Tensor) -> torch.Tensor:
         """Return the class of each voxel ``[X, Y, Z]``."""

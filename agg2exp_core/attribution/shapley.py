@@ -24,11 +24,15 @@ from agg2exp_core.attribution.coalitions import (
     shapley_values,
 )
 from agg2exp_core.attribution.games import MaskedScan, play
+from agg2exp_core.attribution.interactions import PairSums, interaction_indices, sampled_indices
 from agg2exp_core.attribution.method import Geometry, Passes
 from agg2exp_core.attribution.players import CubePlayers, Outcome, PlayerMethod, SemanticPlayers
 
 MOST_EXACT_PLAYERS = 16
 """65,536 passes of one window."""
+
+MOST_PAIRED_PLAYERS = 64
+"""A window that meets more tells nothing of pairs: its samples are too few for them."""
 
 
 class WindowLocalShapley(PlayerMethod):
@@ -51,6 +55,7 @@ class WindowLocalShapley(PlayerMethod):
         values, variances = np.zeros((scan.n_ids, L)), np.zeros((scan.n_ids, L))
         rises, mass, exact_mass = np.zeros(L), np.zeros(L), np.zeros(L)
         n_passes, n_windows, n_exact = np.zeros(L, int), np.zeros(L, int), np.zeros(L, int)
+        pairs = PairSums()
         games = scan.windows(classes)
         samples = [self._sample(scan, game.index, len(game.players)) for game in games]
         chosen = [
@@ -62,10 +67,15 @@ class WindowLocalShapley(PlayerMethod):
             worth = of_rows[inverse]  # [n_coalitions, L]
             if sample is None:
                 phi, variance = shapley_values(worth), np.zeros(())
+                pairs.add(game.players, interaction_indices(rows[inverse], worth))
                 rises += worth[-1] - worth[0]
             else:
                 phi, variance = fit(sample, worth, ridge=0.0)
                 rises += worth[-1] - worth[-2]
+                if len(game.players) <= MOST_PAIRED_PLAYERS:
+                    pairs.add(game.players, *sampled_indices(sample, worth, phi))
+                else:
+                    pairs.n_left_out += 1
             exact = sample is None or sample.complete
             values[game.players] += phi
             variances[game.players] += variance
@@ -76,9 +86,8 @@ class WindowLocalShapley(PlayerMethod):
             n_windows[here] += 1
             n_exact[here] += exact
         n_passes += (n_windows > 0) * scan.n_shared_passes
-        return Outcome(
-            values, variances, rises, n_passes, _share(n_exact, n_windows), _share(exact_mass, mass)
-        )
+        shares = _share(n_exact, n_windows), _share(exact_mass, mass)
+        return Outcome(values, variances, rises, n_passes, *shares, pairs)
 
     def passes(self, geometry: Geometry) -> Passes:
         """Return the window passes of a scan, at most."""

@@ -16,6 +16,23 @@ from agg2exp_core.settings import Flag, Place, Settings
 if TYPE_CHECKING:
     from agg2exp_core.metrics import Metric
 
+QUICK_METHODS: dict[str, dict[str, Any]] = {
+    "vanilla_gradient": {},
+    "smoothgrad": {"n_samples": 5},
+    "integrated_gradients": {"n_steps": 5},
+    "shapley_semantic": {"max_exact_players": 6, "n_samples": 128},
+}
+"""Methods of a quick benchmark and their parameters; the last is its reference, too."""
+QUICK_METRICS: dict[str, dict[str, Any]] = {
+    "faithfulness": {"n_subsets": 25},
+    "sensitivity": {"n_perturbations": 2},
+    "randomisation": {"n_stages": 1},
+    "complexity": {},
+    "roi_faithfulness": {},
+    "roi_distance": {},
+}
+"""Metrics of a quick benchmark and their options."""
+
 
 class MetricChoice(Settings):
     """A metric and its options."""
@@ -53,6 +70,8 @@ class BenchmarkSettings(Settings):
     """Parameter of a method: METHOD.parameter=value (again for more)."""
     metric_params: Annotated[dict[str, dict[str, Any]], Flag("--set-metric")] = {}
     """Option of a metric: METRIC.option=value (again for more)."""
+    quick: bool = False
+    """Few samples: four methods and six metrics by default, with larger errors, which the tables state."""
     classes: Annotated[list[str] | None, Flag("--classes", commas=True)] = None
     """Class to judge (again for more); all by default."""
     seed: int = 0
@@ -83,25 +102,33 @@ class BenchmarkSettings(Settings):
         """The methods by name."""
         from agg2exp_core.attribution import METHODS
 
-        return list(METHODS) if self.methods is None else self.methods
+        default = QUICK_METHODS if self.quick else METHODS
+        return list(default) if self.methods is None else self.methods
 
     @cached_property
     def metric_names(self) -> list[str]:
         """The metrics by name."""
         from agg2exp_core.metrics import METRICS
 
-        return list(METRICS) if self.metrics is None else self.metrics
+        default = QUICK_METRICS if self.quick else METRICS
+        return list(default) if self.metrics is None else self.metrics
 
     @cached_property
     def judged(self) -> list[ExplainSettings]:
         """The methods that are judged; they share store, model, classes and seed."""
-        return [self.explanation(name, self.method_params.get(name, {})) for name in self.method_names]
+        few = QUICK_METHODS if self.quick else {}
+        return [
+            self.explanation(name, {**few.get(name, {}), **self.method_params.get(name, {})})
+            for name in self.method_names
+        ]
 
     @cached_property
     def choices(self) -> list[MetricChoice]:
         """The metrics with their options."""
+        few = QUICK_METRICS if self.quick else {}
         return [
-            MetricChoice(name=name, params=self.metric_params.get(name, {})) for name in self.metric_names
+            MetricChoice(name=name, params={**few.get(name, {}), **self.metric_params.get(name, {})})
+            for name in self.metric_names
         ]
 
     @cached_property
@@ -109,7 +136,8 @@ class BenchmarkSettings(Settings):
         """The method whose matrix the others are measured against."""
         from agg2exp_core.metrics import REFERENCE_METHOD
 
-        return self.explanation(*REFERENCE_METHOD)
+        name, params = REFERENCE_METHOD
+        return self.explanation(name, QUICK_METHODS[name] if self.quick else params)
 
     @cached_property
     def explained(self) -> list[ExplainSettings]:

@@ -26,11 +26,13 @@ from agg2exp_core.figures import (
     to_svg,
 )
 from agg2exp_core.importance import global_importance
+from agg2exp_core.importance.interactions import global_interactions, sentences
 from agg2exp_core.labels import BACKGROUND, readable
 from agg2exp_core.pipeline.analyse import write_summary
 from agg2exp_core.pipeline.cache import store_of
 from agg2exp_core.pipeline.display import shown_rule, shown_voxels
 from agg2exp_core.pipeline.evidence import read_table
+from agg2exp_core.pipeline.interactions import stored_interactions
 from agg2exp_core.pipeline.settings import AnalyseSettings
 from agg2exp_core.store import Store, open_store
 
@@ -100,6 +102,7 @@ def _not_drawn(store: Store, label: str, drawn: set[str]) -> dict[str, str]:
 def _pictures(store: Store, settings: AnalyseSettings, summary: dict[str, Any]) -> Iterator[Picture]:
     local, overall = store.importance(settings.label), store.global_importance(settings.label)
     yield from _of_matrices(local, overall["mean"])
+    yield from _of_interactions(store, settings.label)
     yield from _of_findings(store, settings, summary)
     if settings.reference is not None:
         other = open_store(settings.reference).global_importance(settings.label)["mean"]
@@ -142,6 +145,22 @@ def _of_matrices(local: xr.Dataset, mean: xr.DataArray) -> Iterator[Picture]:
         first = str(local["scan"].values[0])
         figure = four_panels(local, mean, focus, scan=first, variable=row, title=caption)
         yield "panels", caption, text, figure
+
+
+def _of_interactions(store: Store, label: str) -> Iterator[Picture]:
+    """Yield which regions act together, class by class, where the method tells it."""
+    scans = stored_interactions(store, label)
+    if not scans:
+        return
+    mean = global_interactions(scans)["mean"]
+    mean.attrs = {"units": "share", "long_name": "interaction"}
+    for name in map(str, mean["target"].values):
+        of_class = mean.sel(target=name, drop=True).rename(other="target").transpose("target", "roi")
+        told = sentences(mean, name)
+        if told:
+            caption = f"What acts together for {readable(name)}, mean over {len(scans)} scans"
+            text = f"{'; '.join(told)}. Red: more together than apart; blue: one stands in for the other."
+            yield f"interactions_{name}", caption, text, heat_map(of_class, title=caption, signed=True)
 
 
 def _of_findings(store: Store, settings: AnalyseSettings, summary: dict[str, Any]) -> Iterator[Picture]:

@@ -26,6 +26,21 @@ def shapley(value, players):
     return phi
 
 
+def interactions(value, players):
+    """Grabisch and Roubens' index of each pair of players, as its formula reads."""
+    n = len(players)
+    found = {}
+    for i, j in combinations(sorted(players), 2):
+        found[i, j] = sum(
+            factorial(len(S))
+            * factorial(n - len(S) - 2)
+            / factorial(n - 1)
+            * (value[S | {i, j}] - value[S | {i}] - value[S | {j}] + value[S])
+            for S in subsets(set(players) - {i, j})
+        )
+    return found
+
+
 def cotangents(model, image, aggregation, roi=None):
     """Eq. 2: ``u_c`` of all classes [L, X, Y, Z], fixed from the clean scan."""
     logits = f(model, image).detach()
@@ -53,15 +68,15 @@ def all_logits(model, image, start, supervoxels):
     return logits
 
 
-def scan_values(model, image, start, supervoxels, aggregation, roi=None, logits=None):
-    """Shapley values [L] of every player of the scan, 2^n passes of the stitched model."""
+def scan_values(model, image, start, supervoxels, aggregation, roi=None, logits=None, solve=shapley):
+    """Shapley values [L] of every player of the scan, 2^n passes of the stitched model; or of every pair."""
     logits = all_logits(model, image, start, supervoxels) if logits is None else logits
     u = cotangents(model, image, aggregation, roi)
     if aggregation == "margin":
         runner_up = f(model, image).detach().sort(0).indices[-2]
         logits = {S: of_S - of_S.gather(0, runner_up[None]) for S, of_S in logits.items()}
     value = {S: (u * of_S).sum(dim=(1, 2, 3)).numpy() for S, of_S in logits.items()}
-    return shapley(value, np.unique(supervoxels).tolist())
+    return solve(value, np.unique(supervoxels).tolist())
 
 
 def cubes(shape, side):
