@@ -45,13 +45,19 @@ def illustrate(settings: AnalyseSettings, summary: dict[str, Any]) -> dict[str, 
 def announce(settings: AnalyseSettings, summary: dict[str, Any]) -> int:
     """Show the findings in the UI, and raise events for what is new; return how many."""
     store, folder, label = store_of(settings.store), settings.folder, settings.label
-    shown = {name: value for name, value in summary.items() if name not in ("files", "skipped")}
+    shown = {name: value for name, value in summary.items() if name not in ("files", "skipped", "triage")}
     create_table_artifact(
         key=artifact_key("analysis", label),
         description=f"{label}: analysis of {summary['n_scans']} scans",
         table=[{"what": name, "value": value} for name, value in shown.items()]
         + [{"what": f"no {name}", "value": reason} for name, reason in summary["skipped"].items()],
     )
+    if summary["triage"]:
+        create_table_artifact(
+            key=artifact_key("triage", label),
+            description=f"{label}: scans to look at first, by predicted Dice",
+            table=summary["triage"],
+        )
     n_events = 0
     if "scans.csv" in summary["files"]:
         flagged = flagged_scans(store, folder)

@@ -22,9 +22,12 @@ from agg2exp_core.analysis.outliers import OutlierSettings, find_outliers, find_
 from agg2exp_core.analysis.reasons import reasons, training_candidates
 from agg2exp_core.analysis.report_terms import compare_terms
 from agg2exp_core.analysis.statistics import TooFewError
+from agg2exp_core.analysis.triage import triage
 from agg2exp_core.settings import Flag, Real
 
 T = TypeVar("T")
+N_NAMED = 10
+"""Scans that the summary names: of those to look at first, and of those without a predicted Dice."""
 LEAST_SHARED = 3
 """Scans that two models must both have explained to be compared in pairs."""
 
@@ -58,6 +61,11 @@ class Evidence:
         Scans of the analysis before.
     watch : Watch, optional
         Looks for drift so far.
+    predicted : DataFrame, optional
+        Dice that calibration foretells, a row per scan and class: `scan`, `class`, `dice`, `lower`, `usual`,
+        `outside`.
+    not_predicted : tuple of str
+        Scans of which the store knows too little for that.
     """
 
     local: xr.Dataset
@@ -71,6 +79,8 @@ class Evidence:
     reports: Mapping[str, str] | None = None
     known: frozenset[str] = frozenset()
     watch: Watch | None = None
+    predicted: pd.DataFrame | None = None
+    not_predicted: tuple[str, ...] = ()
 
 
 class AnalysisSettings(OutlierSettings):
@@ -133,6 +143,8 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
         outliers = outliers.merge(_uncertain(cohort, reference, evidence, settings.rate))
         _tell_outliers(found, outliers, reasons(cohort, normal), evidence.known)
         _tell_patients(found, outliers, evidence, seed)
+    if evidence.predicted is not None:
+        _tell_triage(found, evidence.predicted, evidence.not_predicted)
     if evidence.dice is not None:
         _tell_quality(found, outliers, evidence, settings.poor)
     other = reference if pairs is None else pairs
@@ -155,6 +167,7 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
         "n_unsure": None if outliers is None else int(outliers["unsure"].sum()),
         "n_new": len(set(cohort.scans) - evidence.known),
         "drift": _alarm(found.documents.get("drift"), evidence.watch),
+        "triage": _first(found.tables.get("triage")),
         "skipped": found.skipped,
     }
     return found
@@ -220,6 +233,32 @@ def _tell_outliers(found: Findings, outliers: xr.Dataset, why: pd.DataFrame, kno
     found.tables["outliers"] = by_class.assign(flagged=by_class["p_value"] <= rate)
     found.tables["reasons"] = why
     found.tables["candidates"] = training_candidates(outliers, why)
+
+
+def _tell_triage(found: Findings, predicted: pd.DataFrame, not_predicted: tuple[str, ...]) -> None:
+    listed = triage(predicted, found.tables.get("reasons"))
+    found.tables["predicted_dice"] = predicted.rename(columns={"dice": "predicted_dice"}).drop(
+        columns="usual"
+    )
+    found.tables["triage"] = listed
+    if "candidates" in found.tables:
+        sentences = listed.set_index("scan")["sentence"]
+        candidates = found.tables["candidates"]
+        found.tables["candidates"] = candidates.assign(quality=candidates["scan"].map(sentences))
+    if not_predicted:
+        more = ", …" * (len(not_predicted) > N_NAMED)
+        found.skipped["predicted_dice"] = (
+            f"{len(not_predicted)} scans have no soft Dice ({', '.join(not_predicted[:N_NAMED])}{more}): an "
+            "earlier release segmented them; explain them into a new store"
+        )
+
+
+def _first(listed: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Return the scans to look at first."""
+    if listed is None:
+        return []
+    shown = listed[["scan", "class", "sentence", "why"]].head(N_NAMED)
+    return [{str(name): value for name, value in row.items()} for row in shown.to_dict("records")]
 
 
 def _tell_patients(found: Findings, outliers: xr.Dataset, evidence: Evidence, seed: int) -> None:

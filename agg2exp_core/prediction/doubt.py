@@ -35,8 +35,8 @@ class Confidence:
 
     `n_voxels`; `entropy` of the softmax, mean over the voxels of a class, in nats; `soft_dice`, the Dice that
     the softmax p expects of the label map, ``2 sum_{pred c} p_c / (n_c + sum_all p_c)``; `low_confidence`,
-    the share of a class's voxels with a probability under `LOW_CONFIDENCE`. The last two are left out for classes
-    that lie inside each other, among which the softmax does not choose.
+    the share of a class's voxels with a probability under `LOW_CONFIDENCE`. The last two are left out for
+    classes that lie inside each other, among which the softmax does not choose.
     """
 
     def __init__(self, model: SegmentationModel) -> None:
@@ -117,8 +117,8 @@ class Members:
 
     `member_dice`: the mean over all pairs of members of the Dice between their label maps; pairs that both
     lack a class are left out. A member's label map is made of its windows without blending: each voxel is
-    of the window whose centre is nearest. Of means within means the outermost counts. While in context, the model
-    tells what its members say.
+    of the window whose centre is nearest. Of means within means the outermost counts. While in context, the
+    model tells what its members say.
     """
 
     def __init__(self, model: SegmentationModel, tiling: Tiling) -> None:

@@ -29,7 +29,7 @@ from agg2exp_core.report.output import Output, ReportFolder, StoreReport
 from agg2exp_core.report.overlays import largest_classes, overlay_pictures, voxels_of
 from agg2exp_core.report.scan_page import Beside, scan_page
 from agg2exp_core.report.scan_sections import range_over_scans
-from agg2exp_core.report.scans import scans_section, unusual_section
+from agg2exp_core.report.scans import scans_section, triage_section, unusual_section
 from agg2exp_core.report.sections import Column, DataTable, Link, Page, Picture, Section
 from agg2exp_core.store import Label, Store
 
@@ -163,6 +163,7 @@ def _cohort_page(
     scan_ids = [str(scan_id) for scan_id in local["scan"].values]
     sections = [
         _method_section(),
+        *triage_section(analyses, pages),
         scans_section(scan_ids, failures, analyses, pages, outcomes),
         unusual_section(analyses, pages),
         matrix_section(local, matrix),
