@@ -34,6 +34,7 @@ def calibrate(
     from agg2exp_core.pipeline.calibrate import FILE
     from agg2exp_core.pipeline.calibrate import calibrate as carry_out
     from agg2exp_core.pipeline.outcomes import ScanJob
+    from agg2exp_core.quality.calibration import LEVELS
     from agg2exp_core.volumes import find_scans
 
     check_reference(settings.model)
@@ -48,11 +49,15 @@ def calibrate(
     for bad in done.rejected:
         print(f"error: {bad.scan_id}: {bad.reason}", file=sys.stderr)
     table = Table(title=f"{done.quality.model_name}: {done.quality.n_scans} scans, {done.n_kept} done before")
-    for heading in ("class", "usual Dice", "margin of the bound"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
+    table.add_column("class")
+    table.add_column("usual predicted Dice", justify="right")
     for name, of_class in done.quality.classes.items():
-        table.add_row(name, f"{of_class.scale * of_class.usual:.2f}", f"{of_class.margin:.2f}")
+        table.add_row(name, f"{of_class.scale * of_class.usual:.2f}")
     console.print(table)
+    widths = (
+        f"{margin:.2f} from {level:g} on" for level, margin in zip(LEVELS, done.quality.margins, strict=True)
+    )
+    console.print(f"the bound lies under a predicted Dice by {', '.join(widths)}", soft_wrap=True)
     if not done.quality.scaled:
         console.print("clean segmentations count as perfect: give --dice to scale them", soft_wrap=True)
     console.print(f"learnt: {settings.out}/{FILE}", soft_wrap=True)

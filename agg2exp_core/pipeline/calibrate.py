@@ -22,7 +22,7 @@ from agg2exp_core.models import load_model
 from agg2exp_core.pipeline.outcomes import Rejected, ScanJob, reason_of
 from agg2exp_core.pipeline.settings import CalibrateSettings
 from agg2exp_core.prediction import predict
-from agg2exp_core.quality import CORRUPTIONS, QualityMap, corrupt, fit_quality
+from agg2exp_core.quality import CORRUPTIONS, QualityMap, corrupt, fit_maps, fit_margins
 from agg2exp_core.quality.calibration import CLEAN
 from agg2exp_core.random import generator
 from agg2exp_core.store import identity
@@ -93,6 +93,7 @@ def calibrate(
             remedy="name others",
         )
     progress(total, total)
+    rows = pd.concat(tables, ignore_index=True)
     quality = QualityMap(
         model=model.fingerprint,
         model_name=model.name,
@@ -101,7 +102,8 @@ def calibrate(
         n_scans=len(tables),
         corruptions=dict.fromkeys(CORRUPTIONS, severities(settings.n_severities)),
         scaled=known is not None,
-        classes=fit_quality(pd.concat(tables), known, coverage=settings.coverage, poor=settings.poor),
+        classes=fit_maps(rows, known),
+        margins=fit_margins(rows, coverage=settings.coverage, poor=settings.poor),
     )
     with whole_file(folder / FILE, make_folder=True) as partial:
         partial.write_text(quality.model_dump_json(indent=1))
@@ -109,8 +111,8 @@ def calibrate(
 
 
 def severities(n: int) -> list[float]:
-    """Return even steps up to 1."""
-    return [round((step + 1) / n, 4) for step in range(n)]
+    """Return severities up to 1, each half of the next."""
+    return [0.5 ** (n - 1 - step) for step in range(n)]
 
 
 def _of_scan(

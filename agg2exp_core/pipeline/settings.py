@@ -111,8 +111,8 @@ class CalibrateSettings(Settings):
     """Folder of quality.json, and of what is measured on each scan."""
     dice: str | None = None
     """CSV of Dice of good scans, a row per scan, a column per class: their means scale what is predicted."""
-    n_severities: Annotated[int, Field(ge=1, le=10)] = 3
-    """Severities of each corruption: as many even steps up to the greatest."""
+    n_severities: Annotated[int, Field(ge=1, le=10)] = 4
+    """Severities of each corruption: the greatest, half of it, half of that, and so on."""
     coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Rate at which the lower bound should hold among poor segmentations."""
     poor: Annotated[float, Field(gt=0, lt=1)] = 0.85

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from sklearn.isotonic import IsotonicRegression
 
@@ -18,7 +18,9 @@ from agg2exp_core.settings import Real, Settings
 CLEAN = "clean"
 """The corruption of a scan that has none."""
 LEAST_ROWS = 20
-"""Segmentations of a class for it to have a map, and poor ones for it to have a margin, of its own."""
+"""Segmentations of a class for it to have a map of its own, and poor ones of a level for a margin of its own."""
+LEVELS = (0.0, 0.5, 0.7, 0.85)
+"""Predicted Dice, before it is scaled, from which on margins differ: the lower, the less is known."""
 ROOM = 1.5
 """A class is unlike what calibration saw if it is this much smaller or larger than the extremes there."""
 
@@ -40,8 +42,6 @@ class ClassMap(Settings):
     """Dice at the knots, never falling; linear between them, constant outside."""
     usual: Real
     """Predicted Dice of the clean scans, mean."""
-    margin: Real
-    """What the lower bound lies under the prediction."""
     least_voxels: Real
     """Of the class among all that calibration saw."""
     most_voxels: Real
@@ -75,6 +75,8 @@ class QualityMap(Settings):
     """Whether known Dice scale the predictions."""
     classes: dict[str, ClassMap]
     """By name."""
+    margins: Annotated[Numbers, Field(min_length=len(LEVELS), max_length=len(LEVELS))]
+    """What the lower bound lies under the prediction, from each of `LEVELS` on."""
 
     def predict(self, doubts: pd.DataFrame) -> pd.DataFrame:
         """Return the predicted Dice of segmentations.
@@ -96,27 +98,21 @@ class QualityMap(Settings):
             if of_class is None:
                 continue
             soft_dice, n_voxels = float(row[2]), float(row[3])
-            dice = of_class.scale * float(np.interp(soft_dice, of_class.soft_dice, of_class.dice))
+            unscaled = float(np.interp(soft_dice, of_class.soft_dice, of_class.dice))
+            dice = of_class.scale * unscaled
             outside = (
                 soft_dice < of_class.soft_dice[0]
                 or n_voxels * ROOM < of_class.least_voxels
                 or n_voxels > ROOM * of_class.most_voxels
             )
-            lower = np.nan if outside else max(dice - of_class.margin, 0.0)
+            margin = self.margins[int(_level(unscaled))]
+            lower = np.nan if outside else max(dice - margin, 0.0)
             rows.append((row[0], row[1], dice, lower, of_class.scale * of_class.usual, outside))
         return pd.DataFrame(rows, columns=["scan", "class", "dice", "lower", "usual", "outside"])
 
 
-def fit_quality(
-    rows: pd.DataFrame, known: pd.Series | None = None, *, coverage: float = 0.9, poor: float = 0.85
-) -> dict[str, ClassMap]:
-    """Fit the map of each class.
-
-    The margin is conformal among poor segmentations alone: kinds of corruption are left out of the map in
-    turn, and of the excess of the predicted over the true Dice of poor ones the quantile `coverage` is taken,
-    with the correction for their number. Bounds then hold for kinds of failure that calibration did not see,
-    as far as those resemble each other; and where a segmentation is good the bound is safe. A class with too
-    few rows shares the map of all classes, and one with too few poor ones their margin.
+def fit_maps(rows: pd.DataFrame, known: pd.Series | None = None) -> dict[str, ClassMap]:
+    """Fit the map of each class; one with too few rows shares the map of all.
 
     Parameters
     ----------
@@ -124,8 +120,38 @@ def fit_quality(
         A row per scan, corruption and class: `corruption`, `class`, `soft_dice`, `n_voxels`, `dice`.
     known : Series of float by class, optional
         Mean Dice of a class on clean scans.
+    """
+    rows = rows.dropna(subset=["soft_dice", "dice"])
+    maps = {}
+    for name, group in rows.groupby("class", sort=False):
+        x, y = _knots(group if len(group) >= LEAST_ROWS else rows)
+        clean = group.loc[group["corruption"] == CLEAN, "soft_dice"]
+        maps[str(name)] = ClassMap(
+            soft_dice=tuple(x),
+            dice=tuple(y),
+            usual=float(np.interp(clean, x, y).mean()) if len(clean) else float(y[-1]),
+            least_voxels=float(group["n_voxels"].min()),
+            most_voxels=float(group["n_voxels"].max()),
+            scale=1.0 if known is None else float(known.get(name, 1.0)),
+        )
+    return maps
+
+
+def fit_margins(rows: pd.DataFrame, *, coverage: float, poor: float) -> tuple[float, ...]:
+    """Return what a lower bound lies under a prediction, from each of `LEVELS` on.
+
+    It is conformal among poor segmentations alone, of all classes together: kinds of corruption are left out
+    of the maps in turn, and of the excess of the predicted over the true Dice of poor ones the quantile
+    `coverage` is taken, with the correction for their number. So bounds hold for kinds of failure that
+    calibration did not see, as far as those resemble each other; where a segmentation is good they are safe.
+    A level with too few poor ones has the margin of all.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `fit_maps` takes it.
     coverage : float
-        Of the bound.
+        Rate at which the bound should hold.
     poor : float
         Dice under which a segmentation is poor.
 
@@ -135,36 +161,22 @@ def fit_quality(
         If no segmentation is poor, so that nothing can be learnt.
     """
     rows = rows.dropna(subset=["soft_dice", "dice"]).reset_index(drop=True)
-    left_out = np.full(len(rows), np.nan)
-    for kind in rows["corruption"].unique():
+    foretold = np.full(len(rows), np.nan)
+    for kind in set(rows["corruption"]) - {CLEAN}:
         of_kind = (rows["corruption"] == kind).to_numpy()
-        if kind != CLEAN:
-            left_out[of_kind] = _predicted(rows[~of_kind], rows[of_kind])
-    is_poor = (rows["dice"] < poor).to_numpy() & np.isfinite(left_out)
-    excess = pd.DataFrame({"class": rows["class"], "excess": left_out - rows["dice"]})[is_poor]
-    if excess.empty:
+        foretold[of_kind] = _predicted(rows[~of_kind], rows[of_kind])
+    is_poor = (rows["dice"] < poor).to_numpy() & np.isfinite(foretold)
+    if not is_poor.any():
         raise UsageError(
             "calibration",
             got="no poor segmentation of any corrupted scan",
             allowed=f"some with a Dice under {poor:g}",
             remedy="give more scans, or raise --poor",
         )
-    common = _upper(excess["excess"].to_numpy(), coverage)
-    maps = {}
-    for name, group in rows.groupby("class", sort=False):
-        own = excess.loc[excess["class"] == name, "excess"].to_numpy()
-        x, y = _knots(group if len(group) >= LEAST_ROWS else rows)
-        clean = group.loc[group["corruption"] == CLEAN, "soft_dice"]
-        maps[str(name)] = ClassMap(
-            soft_dice=tuple(x),
-            dice=tuple(y),
-            usual=float(np.interp(clean, x, y).mean()) if len(clean) else float(y[-1]),
-            margin=max(_upper(own, coverage) if len(own) >= LEAST_ROWS else common, 0.0),
-            least_voxels=float(group["n_voxels"].min()),
-            most_voxels=float(group["n_voxels"].max()),
-            scale=1.0 if known is None else float(known.get(name, 1.0)),
-        )
-    return maps
+    excess, level = (foretold - rows["dice"].to_numpy())[is_poor], _level(foretold[is_poor])
+    of_levels = [excess[level == number] for number in range(len(LEVELS))]
+    margins = (_upper(own if len(own) >= LEAST_ROWS else excess, coverage) for own in of_levels)
+    return tuple(max(margin, 0.0) for margin in margins)
 
 
 def read_quality(path: Path) -> QualityMap:
@@ -201,6 +213,11 @@ def _predicted(fitted: pd.DataFrame, new: pd.DataFrame) -> NDArray[np.float64]:
         if len(own):
             out[group.index] = np.interp(group["soft_dice"], *_knots(own))
     return out.to_numpy()
+
+
+def _level(dice: ArrayLike) -> NDArray[np.int64]:
+    """Return which of `LEVELS` predicted Dice has reached."""
+    return np.searchsorted(LEVELS, dice, side="right") - 1
 
 
 def _upper(values: NDArray[np.float64], coverage: float) -> float:

@@ -18,9 +18,7 @@ from tests.analysis.example import CLASSES, LABEL, ODD, matrices, write_store
 
 OLD = "s0002"
 """A scan that an earlier release segmented."""
-IDENTITY = ClassMap(
-    soft_dice=(0.2, 1.0), dice=(0.2, 1.0), usual=0.95, margin=0.1, least_voxels=100, most_voxels=200
-)
+IDENTITY = ClassMap(soft_dice=(0.2, 1.0), dice=(0.2, 1.0), usual=0.95, least_voxels=100, most_voxels=200)
 
 
 @pytest.fixture
@@ -49,6 +47,7 @@ def write_quality(path, model="abc"):
         corruptions={"noise": [1.0]},
         scaled=False,
         classes=dict.fromkeys(CLASSES[1:], IDENTITY),
+        margins=(0.2, 0.1, 0.1, 0.1),
     )
     path.write_text(quality.model_dump_json())
     return str(path)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from agg2exp_core.errors import UsageError
-from agg2exp_core.quality import QualityMap, fit_quality, read_quality
+from agg2exp_core.quality import QualityMap, fit_maps, fit_margins, read_quality
 
 
 def make_rows(seed, n_scans=12, kinds=("clean", "a", "b", "c", "d")):
@@ -24,7 +24,7 @@ def make_rows(seed, n_scans=12, kinds=("clean", "a", "b", "c", "d")):
     return pd.DataFrame(rows, columns=columns)
 
 
-def make_quality(rows, known=None, **options):
+def make_quality(rows, known=None):
     return QualityMap(
         model="f",
         model_name="net",
@@ -33,7 +33,8 @@ def make_quality(rows, known=None, **options):
         n_scans=12,
         corruptions={"a": [1.0]},
         scaled=known is not None,
-        classes=fit_quality(rows, known, **options),
+        classes=fit_maps(rows, known),
+        margins=fit_margins(rows, coverage=0.9, poor=0.85),
     )
 
 
@@ -79,4 +80,4 @@ def test_it_is_read_as_it_was_written(tmp_path):
 
 def test_without_a_poor_segmentation_nothing_is_learnt():
     with pytest.raises(UsageError, match="no poor segmentation"):
-        fit_quality(make_rows(1, kinds=("clean",)))
+        fit_margins(make_rows(1, kinds=("clean",)), coverage=0.9, poor=0.85)
