@@ -11,11 +11,12 @@ import pandas as pd
 import xarray as xr
 from pydantic import Field
 
-from agg2exp_core.analysis.agreement import agreement, detection
+from agg2exp_core.analysis.agreement import agreement
 from agg2exp_core.analysis.clusters import cluster_classes
 from agg2exp_core.analysis.cohort import Cohort, check_alike, cohort_of
 from agg2exp_core.analysis.cohort_comparison import compare_entries, energy_distance
 from agg2exp_core.analysis.context import context, normal_range
+from agg2exp_core.analysis.detection import detection, trust
 from agg2exp_core.analysis.drift import Watch, look_again
 from agg2exp_core.analysis.groups import compare_groups
 from agg2exp_core.analysis.outliers import OutlierSettings, find_outliers, find_uncertain, score_left_out
@@ -28,6 +29,8 @@ from agg2exp_core.settings import Flag, Real
 T = TypeVar("T")
 N_NAMED = 10
 """Scans that the summary names: of those to look at first, and of those without a predicted Dice."""
+DEFAULT_POOR = 0.85
+"""Dice under which a segmentation counts as poor for the coverage of bounds, unless another is given."""
 LEAST_SHARED = 3
 """Scans that two models must both have explained to be compared in pairs."""
 
@@ -279,8 +282,15 @@ def _tell_quality(
     if outliers is not None:
         signs = {"score": outliers["score"], **signs}
         found.tables["agreement"] = agreement(outliers["score"], evidence.dice)
+    if evidence.predicted is not None and len(evidence.predicted):
+        foretold = evidence.predicted.rename(columns={"class": "target"}).set_index(["scan", "target"])[
+            "dice"
+        ]
+        signs["predicted_loss"] = 1 - xr.DataArray.from_series(foretold)
     if signs:
         found.tables["detection"] = detection(signs, evidence.dice, poor)
+    if evidence.predicted is not None and len(evidence.predicted):
+        found.tables["trust"] = trust(evidence.predicted, evidence.dice, poor or DEFAULT_POOR)
     columns = xr.Dataset({"dice": evidence.dice, **signs}).to_dataframe().reset_index()
     known = columns[columns["dice"].notna()].rename(columns={"target": "class"})
     found.tables["quality"] = known[["scan", "class", "dice", *signs]].reset_index(drop=True)

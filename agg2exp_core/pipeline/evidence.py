@@ -20,8 +20,10 @@ from agg2exp_core.analysis import (
     read_dice,
     read_metadata,
     read_reports,
+    unusual_composition,
     unusual_volume,
 )
+from agg2exp_core.analysis.outliers import LEAST_REFERENCE
 from agg2exp_core.errors import StoreError, UsageError
 from agg2exp_core.pipeline.settings import AnalyseSettings
 from agg2exp_core.quality import read_quality
@@ -121,6 +123,8 @@ def _signs(store: Store, local: xr.Dataset, reference: xr.Dataset) -> dict[str, 
     volume, normal = _volumes(local), _volumes(reference)
     if volume is not None and normal is not None:
         signs["volume"] = unusual_volume(volume, normal)
+        if normal.sizes["scan"] >= LEAST_REFERENCE:
+            signs["composition"] = unusual_composition(volume, normal)
     return signs
 
 

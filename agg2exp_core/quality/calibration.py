@@ -18,7 +18,7 @@ from agg2exp_core.settings import Real, Settings
 CLEAN = "clean"
 """The corruption of a scan that has none."""
 LEAST_ROWS = 20
-"""Segmentations of a class for it to have a map of its own, and poor ones of a level for a margin of its own."""
+"""Segmentations of a class for it to have a map of its own, and poor ones of a level for its own margin."""
 LEVELS = (0.0, 0.5, 0.7, 0.85)
 """Predicted Dice, before it is scaled, from which on margins differ: the lower, the less is known."""
 ROOM = 1.5

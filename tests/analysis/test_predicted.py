@@ -71,6 +71,24 @@ def test_the_worst_scan_comes_first_with_its_organ_and_bound(store, tmp_path):
     assert "heart: about 0.50" in candidates.set_index("scan").loc[ODD, "quality"]
 
 
+def test_with_dice_the_prediction_is_judged(store, tmp_path):
+    scans = [str(scan) for scan in store.importance(LABEL)["scan"].values]
+    rng, path = np.random.default_rng(2), tmp_path / "dice.csv"
+    dice = pd.DataFrame(rng.uniform(0.85, 0.95, (len(scans), len(CLASSES))), scans, list(CLASSES))
+    dice.loc[ODD, "heart"] = 0.3
+    dice.to_csv(path, index_label="scan")
+    quality = write_quality(tmp_path / "quality.json")
+    settings = AnalyseSettings(store=store.uri, label=LABEL, quality=quality, dice=str(path), rate=0.2)
+    find.fn(settings)
+    trust = pd.read_csv(io.BytesIO(store.read_file(f"{settings.folder}/trust.csv"))).set_index("class")
+    assert trust.loc["heart", ["n", "n_poor", "coverage_poor"]].tolist() == [11, 1, 0.0]
+    assert trust.loc["aorta", "error"] == pytest.approx(0.025, abs=0.02)
+    found = pd.read_csv(io.BytesIO(store.read_file(f"{settings.folder}/detection.csv")))
+    told = set(found["sign"])
+    assert {"score", "soft_dice_loss", "predicted_loss", "volume", "composition"} <= told
+    assert set(found["unit"]) == {"scan", "within class", "scan and class"}
+
+
 def test_a_calibration_of_another_model_is_refused(store, tmp_path):
     quality = write_quality(tmp_path / "quality.json", model="other")
     with pytest.raises(UsageError, match="--quality"):
