@@ -71,6 +71,13 @@ def print_findings(settings: AnalyseSettings, summary: dict[str, Any]) -> int:
             numbers = ("" if row[name] is None else f"{row[name]:.3g}" for name in ("score", "p_value"))
             table.add_row(row["scan"], flags, *numbers, row["reasons"])
         console.print(table)
+    if summary["triage"]:
+        table = Table(title="to look at first: predicted Dice of the class that falls shortest")
+        for heading in ("scan", "how bad", "why"):
+            table.add_column(heading)
+        for row in summary["triage"]:
+            table.add_row(row["scan"], row["sentence"], row["why"])
+        console.print(table)
     if summary["drift"] is not None:
         console.print("drift: an alarm" if summary["drift"] else "drift: none")
     for option, said in summary["told"].items():

@@ -22,6 +22,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "explain": "Explain scans, and reduce the explanations to class-by-region matrices.",
         "benchmark": "Judge attribution methods by metrics, over scans.",
         "reduce": "Make the matrices again from stored attributions, for instance with new regions.",
+        "calibrate": "Learn what a model's doubt says of its Dice, from scans that it handles.",
         "analyse": "Find abnormal scans and why, compare cohorts, draw pictures of the matrices.",
     },
     "Look and hand on": {

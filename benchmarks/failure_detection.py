@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from agg2exp_core.analysis import DETECTORS, OutlierSettings, cohort_of, read_dice
-from agg2exp_core.analysis.agreement import MEANS, agreement, detection
+from agg2exp_core.analysis.agreement import MEANS, agreement
+from agg2exp_core.analysis.detection import detection
 from agg2exp_core.analysis.outliers import find_outliers, find_uncertain
 from agg2exp_core.errors import ScanError
 from agg2exp_core.labels import THORAX_CLASSES, readable

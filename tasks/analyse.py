@@ -45,7 +45,8 @@ def illustrate(settings: AnalyseSettings, summary: dict[str, Any]) -> dict[str, 
 def announce(settings: AnalyseSettings, summary: dict[str, Any]) -> int:
     """Show the findings in the UI, and raise events for what is new; return how many."""
     store, folder, label = store_of(settings.store), settings.folder, settings.label
-    shown = {name: value for name, value in summary.items() if name not in ("files", "skipped", "told")}
+    apart = ("files", "skipped", "told", "triage")
+    shown = {name: value for name, value in summary.items() if name not in apart}
     create_table_artifact(
         key=artifact_key("analysis", label),
         description=f"{label}: analysis of {summary['n_scans']} scans",
@@ -53,6 +54,12 @@ def announce(settings: AnalyseSettings, summary: dict[str, Any]) -> int:
         + [{"what": option, "value": "; ".join(said)} for option, said in summary["told"].items()]
         + [{"what": f"no {name}", "value": reason} for name, reason in summary["skipped"].items()],
     )
+    if summary["triage"]:
+        create_table_artifact(
+            key=artifact_key("triage", label),
+            description=f"{label}: scans to look at first, by predicted Dice",
+            table=summary["triage"],
+        )
     n_events = 0
     if "scans.csv" in summary["files"]:
         flagged = flagged_scans(store, folder)

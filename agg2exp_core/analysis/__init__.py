@@ -5,7 +5,7 @@ shares. Nothing depends on the order of the scans; what is random takes a seed. 
 xarray.
 """
 
-from agg2exp_core.analysis.agreement import unusual_volume
+from agg2exp_core.analysis.agreement import unusual_composition, unusual_volume
 from agg2exp_core.analysis.cohort import Cohort, check_alike, cohort_of
 from agg2exp_core.analysis.detectors import DEFAULT_DETECTOR, DETECTORS
 from agg2exp_core.analysis.drift import Watch
@@ -30,5 +30,6 @@ __all__ = [
     "read_metadata",
     "read_published",
     "read_reports",
+    "unusual_composition",
     "unusual_volume",
 ]

@@ -16,8 +16,9 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import spearmanr
 
-from agg2exp_core.analysis.agreement import MEANS, agreement, detection
+from agg2exp_core.analysis.agreement import MEANS, agreement
 from agg2exp_core.analysis.cohort import cohort_of
+from agg2exp_core.analysis.detection import detection
 from agg2exp_core.analysis.detectors import DETECTORS
 from agg2exp_core.analysis.outliers import OutlierSettings, score_left_out
 from agg2exp_core.analysis.published import read_published

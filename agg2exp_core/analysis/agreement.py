@@ -1,16 +1,15 @@
-"""Do abnormal scans have poor segmentations? Scores beside Dice, and beside simpler signs."""
+"""Do abnormal scans have poor segmentations? Scores beside Dice."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from sklearn.metrics import roc_auc_score
 
+from agg2exp_core.analysis.cohort import log_ratios
+from agg2exp_core.analysis.detectors import mahalanobis
 from agg2exp_core.analysis.statistics import adjusted, no_common_scan
 
 LEAST_SCORED = 5
@@ -40,7 +39,7 @@ def agreement(score: xr.DataArray, dice: xr.DataArray) -> pd.DataFrame:
     UsageError
         If no scan is in both.
     """
-    score, dice = _common(score, dice)
+    score, dice = common(score, dice)
     pairs = {str(name): (score.sel(target=name), dice.sel(target=name)) for name in score["target"].values}
     rows = [{"class": name, **_correlation(x.values, y.values)} for name, (x, y) in pairs.items()]
     frame = pd.DataFrame(rows, columns=["class", "n", "spearman", "p_value"])
@@ -49,49 +48,6 @@ def agreement(score: xr.DataArray, dice: xr.DataArray) -> pd.DataFrame:
     means = [field.where(dice.notnull()).mean("target").values for field in (score, dice)]
     frame.loc[len(frame)] = {"class": MEANS, **_correlation(*means), "p_adjusted": np.nan}
     return frame
-
-
-def detection(
-    signs: Mapping[str, xr.DataArray], dice: xr.DataArray, threshold: float | None = None
-) -> pd.DataFrame:
-    """Compare signs of poor segmentations: scans' means, and all pairs of scan and class.
-
-    Parameters
-    ----------
-    signs : mapping of str to DataArray with dimensions (scan, target), or (scan)
-        By name; each grows with suspicion. One number a scan stands for all of its classes.
-    dice : DataArray with dimensions (scan, target)
-        The truth.
-    threshold : float, optional
-        Dice under which a segmentation is poor; by default the fifth with the lowest Dice is.
-
-    Returns
-    -------
-    DataFrame
-        A row per sign and unit ("scan": its means; "scan and class": pairs that have both numbers, so that a
-        class that was not found, of Dice 0 and without a sign, counts in the scan's mean alone): `n`,
-        `n_poor`, `threshold`, `auroc` (of telling the poor ones; NaN if all are alike), `aurc` (area under
-        the curve of mean ``1 - Dice`` over coverage when the most suspicious are handed to a human first),
-        `aurc_best` and `aurc_random` (with the order of Dice itself, and with none).
-    """
-    rows = []
-    for name, sign in signs.items():
-        ours, truth = _common(sign.broadcast_like(dice), dice)
-        ours = ours.where(truth.notnull())
-        for unit, x, y in (
-            ("scan", ours.mean("target").values, truth.mean("target").values),
-            ("scan and class", ours.values.ravel(), truth.values.ravel()),
-        ):
-            rows.append({"sign": name, "unit": unit, **_detecting(x, y, threshold)})
-    return pd.DataFrame(rows)
-
-
-def risk_coverage(suspicion: NDArray[np.float64], risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean risk of the 1, 2, ... least suspicious; ties share their mean risk ``[n]``."""
-    frame = pd.DataFrame({"suspicion": suspicion, "risk": risk}).sort_values("suspicion", kind="stable")
-    tied = frame.groupby("suspicion")["risk"].transform("mean")
-    curve: NDArray[np.float64] = np.cumsum(tied.to_numpy()) / np.arange(1, len(tied) + 1)
-    return curve
 
 
 def unusual_volume(volume: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
@@ -112,7 +68,31 @@ def unusual_volume(volume: xr.DataArray, reference: xr.DataArray) -> xr.DataArra
     return distance
 
 
-def _common(first: xr.DataArray, second: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+def unusual_composition(volume: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
+    """Return how far the classes' shares of a scan are from the reference (scan), as `log_ratio` scores rows.
+
+    It needs no explanation at all: what a score of matrices finds beyond it is the matrices' own. Without a
+    reference of its own a scan is among those that it is compared with.
+
+    Parameters
+    ----------
+    volume, reference : DataArray with dimensions (scan, target)
+        Voxels, or shares of the scan; 0 or NaN where a class is absent.
+    """
+    ours, theirs = (np.nan_to_num(v.transpose("scan", "target").values) for v in (volume, reference))
+    ours, theirs = (rows / rows.sum(axis=1, keepdims=True) for rows in (ours, theirs))
+    distance = mahalanobis(theirs, 0, log_ratios)(ours)
+    return xr.DataArray(distance, {"scan": volume["scan"].values}, ("scan",))
+
+
+def common(first: xr.DataArray, second: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the part of both that has the same scans and classes, in one order.
+
+    Raises
+    ------
+    UsageError
+        If no scan is in both.
+    """
     first, second = xr.align(first, second, join="inner")
     if not first.size:
         raise no_common_scan("--dice", "Dice of scans of the store, under their ids and class names")
@@ -127,23 +107,3 @@ def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> dict[str, fl
         return {"n": n, "spearman": np.nan, "p_value": np.nan}
     found = spearmanr(x, y)
     return {"n": n, "spearman": float(found.statistic), "p_value": float(found.pvalue)}
-
-
-def _detecting(x: NDArray[np.float64], y: NDArray[np.float64], threshold: float | None) -> dict[str, float]:
-    both = np.isfinite(x) & np.isfinite(y)
-    x, y = x[both], y[both]
-    if not len(x):
-        return {"n": 0, "n_poor": 0}
-    limit = float(np.quantile(y, 0.2)) if threshold is None else threshold
-    poor = y <= limit if threshold is None else y < limit
-    mixed = 0 < poor.sum() < len(poor)
-    # the area under a risk-coverage curve is the mean of its points
-    return {
-        "n": len(x),
-        "n_poor": int(poor.sum()),
-        "threshold": limit,
-        "auroc": float(roc_auc_score(poor, x)) if mixed else np.nan,
-        "aurc": float(risk_coverage(x, 1 - y).mean()),
-        "aurc_best": float(risk_coverage(1 - y, 1 - y).mean()),
-        "aurc_random": float(1 - y.mean()),
-    }

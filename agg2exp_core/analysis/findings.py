@@ -11,11 +11,12 @@ import pandas as pd
 import xarray as xr
 from pydantic import Field
 
-from agg2exp_core.analysis.agreement import agreement, detection
+from agg2exp_core.analysis.agreement import agreement
 from agg2exp_core.analysis.clusters import cluster_classes
 from agg2exp_core.analysis.cohort import Cohort, check_alike, cohort_of
 from agg2exp_core.analysis.cohort_comparison import compare_entries, energy_distance
 from agg2exp_core.analysis.context import context, normal_range
+from agg2exp_core.analysis.detection import detection, trust
 from agg2exp_core.analysis.drift import Watch, look_again
 from agg2exp_core.analysis.groups import comparable, compare_groups
 from agg2exp_core.analysis.joining import named
@@ -23,9 +24,14 @@ from agg2exp_core.analysis.outliers import OutlierSettings, find_outliers, find_
 from agg2exp_core.analysis.reasons import reasons, training_candidates
 from agg2exp_core.analysis.report_terms import compare_terms
 from agg2exp_core.analysis.statistics import TooFewError
+from agg2exp_core.analysis.triage import triage
 from agg2exp_core.settings import Flag, Real
 
 T = TypeVar("T")
+N_NAMED = 10
+"""Scans that the summary names: of those to look at first, and of those without a predicted Dice."""
+DEFAULT_POOR = 0.85
+"""Dice under which a segmentation counts as poor for the coverage of bounds, unless another is given."""
 LEAST_SHARED = 3
 """Scans that two models must both have explained to be compared in pairs."""
 
@@ -61,6 +67,11 @@ class Evidence:
         Looks for drift so far.
     told : mapping of str to sequence of str
         What of a file was used and what not, by the option that named it.
+    predicted : DataFrame, optional
+        Dice that calibration foretells, a row per scan and class: `scan`, `class`, `dice`, `lower`, `usual`,
+        `outside`.
+    not_predicted : tuple of str
+        Scans of which the store knows too little for that.
     """
 
     local: xr.Dataset
@@ -75,6 +86,8 @@ class Evidence:
     known: frozenset[str] = frozenset()
     watch: Watch | None = None
     told: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    predicted: pd.DataFrame | None = None
+    not_predicted: tuple[str, ...] = ()
 
 
 class AnalysisSettings(OutlierSettings):
@@ -152,6 +165,8 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
         outliers = outliers.merge(_uncertain(cohort, reference, evidence, settings.rate))
         _tell_outliers(found, outliers, reasons(cohort, normal), evidence.known)
         _tell_patients(found, outliers, evidence, seed)
+    if evidence.predicted is not None:
+        _tell_triage(found, evidence.predicted, evidence.not_predicted)
     if evidence.dice is not None:
         _tell_quality(found, outliers, evidence, settings.poor)
     other = reference if pairs is None else pairs
@@ -176,6 +191,7 @@ def analyse(evidence: Evidence, settings: AnalysisSettings) -> Findings:
         "n_unsure": None if outliers is None else int(outliers["unsure"].sum()),
         "n_new": len(set(cohort.scans) - evidence.known),
         "drift": _alarm(found.documents.get("drift"), evidence.watch),
+        "triage": _first(found.tables.get("triage")),
         "skipped": found.skipped,
         "told": found.told,
     }
@@ -282,6 +298,32 @@ def _tell_outliers(found: Findings, outliers: xr.Dataset, why: pd.DataFrame, kno
     found.tables["candidates"] = training_candidates(outliers, why)
 
 
+def _tell_triage(found: Findings, predicted: pd.DataFrame, not_predicted: tuple[str, ...]) -> None:
+    listed = triage(predicted, found.tables.get("reasons"))
+    found.tables["predicted_dice"] = predicted.rename(columns={"dice": "predicted_dice"}).drop(
+        columns="usual"
+    )
+    found.tables["triage"] = listed
+    if "candidates" in found.tables:
+        sentences = listed.set_index("scan")["sentence"]
+        candidates = found.tables["candidates"]
+        found.tables["candidates"] = candidates.assign(quality=candidates["scan"].map(sentences))
+    if not_predicted:
+        more = ", …" * (len(not_predicted) > N_NAMED)
+        found.skipped["predicted_dice"] = (
+            f"{len(not_predicted)} scans have no soft Dice ({', '.join(not_predicted[:N_NAMED])}{more}): an "
+            "earlier release segmented them; explain them into a new store"
+        )
+
+
+def _first(listed: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Return the scans to look at first."""
+    if listed is None:
+        return []
+    shown = listed[["scan", "class", "sentence", "why"]].head(N_NAMED)
+    return [{str(name): value for name, value in row.items()} for row in shown.to_dict("records")]
+
+
 def _tell_patients(found: Findings, outliers: xr.Dataset, evidence: Evidence, seed: int) -> None:
     flagged = dict(zip(outliers["scan"].values.tolist(), outliers["flagged"].values.tolist(), strict=True))
     if evidence.metadata is not None:
@@ -301,8 +343,15 @@ def _tell_quality(
     if outliers is not None:
         signs = {"score": outliers["score"], **signs}
         found.tables["agreement"] = agreement(outliers["score"], evidence.dice)
+    if evidence.predicted is not None and len(evidence.predicted):
+        foretold = evidence.predicted.rename(columns={"class": "target"}).set_index(["scan", "target"])[
+            "dice"
+        ]
+        signs["predicted_loss"] = 1 - xr.DataArray.from_series(foretold)
     if signs:
         found.tables["detection"] = detection(signs, evidence.dice, poor)
+    if evidence.predicted is not None and len(evidence.predicted):
+        found.tables["trust"] = trust(evidence.predicted, evidence.dice, poor or DEFAULT_POOR)
     columns = xr.Dataset({"dice": evidence.dice, **signs}).to_dataframe().reset_index()
     known = columns[columns["dice"].notna()].rename(columns={"target": "class"})
     found.tables["quality"] = known[["scan", "class", "dice", *signs]].reset_index(drop=True)

@@ -94,6 +94,9 @@ def write_summary(store: Store, folder: str, summary: dict[str, Any]) -> None:
 def flagged_scans(store: Store, folder: str) -> list[dict[str, Any]]:
     """Return the scans that are abnormal or unsure, the most abnormal first, with the reasons."""
     scans, why = read_table(store, folder, "scans"), read_table(store, folder, "reasons")
+    quality: dict[str, str] = {}
+    if "triage.csv" in files_of(store, folder):
+        quality = read_table(store, folder, "triage").set_index("scan")["sentence"].to_dict()
     return [
         {
             "scan": row["scan"],
@@ -104,6 +107,7 @@ def flagged_scans(store: Store, folder: str) -> list[dict[str, Any]]:
             "entropy": _rounded(row["entropy"]),
             "p_entropy": _rounded(row["p_entropy"]),
             "new": bool(row["new"]),
+            "quality": quality.get(row["scan"], ""),
             "reasons": "; ".join(why.loc[why["scan"] == row["scan"], "sentence"].head(N_SENTENCES)),
         }
         for row in scans[scans["flagged"] | scans["unsure"]].to_dict("records")

@@ -21,17 +21,22 @@ from agg2exp_core.analysis import (
     read_dice,
     read_metadata,
     read_reports,
+    unusual_composition,
     unusual_volume,
 )
 from agg2exp_core.analysis.joining import matched, named
-from agg2exp_core.errors import StoreError
+from agg2exp_core.analysis.outliers import LEAST_REFERENCE
+from agg2exp_core.errors import StoreError, UsageError
 from agg2exp_core.pipeline.settings import AnalyseSettings
+from agg2exp_core.quality import read_quality
 from agg2exp_core.store import Store, open_store
 
 DOUBTS = ("entropy", "uncertainty", "low_confidence", "window_disagreement", "fragments")
 """What a stored prediction tells of its doubts, class by class; each grows with suspicion."""
 DICE = ("soft_dice", "member_dice")
 """What it tells of its Dice, which falls with suspicion: the sign is one less it, named with ``_loss``."""
+NO_DOUBTS = pd.DataFrame(columns=["scan", "class", "soft_dice", "n_voxels"])
+"""What `QualityMap.predict` takes, without a row."""
 _TEXTS = ("scan", "class", "roi", "word", "column")
 """Columns of tables that hold names."""
 
@@ -77,6 +82,7 @@ def evidence_of(settings: AnalyseSettings) -> Evidence:
         reports=reports,
         known=known,
         watch=watch,
+        **_foretold(store, local, settings.quality),
     )
     if reference is not None:
         check_alike(cohort_of(local, "the store"), cohort_of(reference, "--reference"))
@@ -123,6 +129,8 @@ def _signs(store: Store, local: xr.Dataset, reference: xr.Dataset) -> dict[str, 
     volume, normal = _volumes(local), _volumes(reference)
     if volume is not None and normal is not None:
         signs["volume"] = unusual_volume(volume, normal)
+        if normal.sizes["scan"] >= LEAST_REFERENCE:
+            signs["composition"] = unusual_composition(volume, normal)
     return signs
 
 
@@ -136,6 +144,29 @@ def _doubts(store: Store, local: xr.Dataset, names: Sequence[str]) -> dict[str, 
             rows = [[doubt.get(name, {}).get(target, np.nan) for target in targets] for doubt in told]
             doubts[name] = xr.DataArray(rows, {"scan": scans, "target": targets}, ("scan", "target"))
     return doubts
+
+
+def _foretold(store: Store, local: xr.Dataset, quality: str | None) -> dict[str, Any]:
+    """Return what calibration foretells of the scans, and which of them lack what that needs."""
+    if quality is None:
+        return {}
+    learnt = read_quality(Path(quality))
+    if (own := _model(store)) != learnt.model:
+        raise UsageError(
+            "--quality",
+            got=f"{quality}, learnt of {learnt.model_name}",
+            allowed=f"that of the store's model ({'not known' if own is None else own[:12]})",
+            remedy="calibrate the model that segmented these scans",
+        )
+    doubts = _doubts(store, local, ("soft_dice", "n_voxels"))
+    scans = local["scan"].values.tolist()
+    if "soft_dice" not in doubts:
+        return {"predicted": learnt.predict(NO_DOUBTS), "not_predicted": tuple(scans)}
+    frame = xr.Dataset(doubts).to_dataframe().reset_index().rename(columns={"target": "class"})
+    frame = frame[list(NO_DOUBTS)].dropna()
+    told = set(frame["scan"])
+    lacking = tuple(scan for scan in scans if scan not in told)
+    return {"predicted": learnt.predict(frame), "not_predicted": lacking}
 
 
 def _volumes(local: xr.Dataset) -> xr.DataArray | None:

@@ -109,6 +109,27 @@ class ExplainSettings(Settings):
         return identity(**self.recipe)
 
 
+class CalibrateSettings(Settings):
+    """How the Dice of segmentations without truth is learnt for a model."""
+
+    model: str
+    """Bundle, nnU-Net folder, description, program, name, or your own module:attribute."""
+    out: str
+    """Folder of quality.json, and of what is measured on each scan."""
+    dice: str | None = None
+    """CSV of Dice of good scans, a row per scan, a column per class: their means scale what is predicted."""
+    n_severities: Annotated[int, Field(ge=1, le=10)] = 4
+    """Severities of each corruption: the greatest, half of it, half of that, and so on."""
+    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Rate at which the lower bound should hold among poor segmentations."""
+    poor: Annotated[float, Field(gt=0, lt=1)] = 0.85
+    """Dice under which a segmentation is poor."""
+    device: str = "auto"
+    """auto, cpu, or a GPU such as cuda:0."""
+    seed: int = 0
+    """Seed of what is random."""
+
+
 class AnalyseSettings(Settings):
     """How the matrices of a store are analysed."""
 
@@ -118,6 +139,8 @@ class AnalyseSettings(Settings):
     """Which results, by their label; the only one need not be named."""
     reference: Annotated[str | None, Place()] = None
     """Store of scans that the model is known to handle."""
+    quality: Annotated[str | None, Place()] = None
+    """quality.json of `agg2exp calibrate`: predicts the Dice of each scan and class."""
     metadata: Annotated[str | None, Place()] = None
     """CSV of the patients, a row per scan."""
     dice: Annotated[str | None, Place()] = None

@@ -31,7 +31,13 @@ from agg2exp_core.report.output import Output, ReportFolder, StoreReport
 from agg2exp_core.report.overlays import largest_classes, overlay_pictures, voxels_of
 from agg2exp_core.report.scan_page import Beside, scan_page
 from agg2exp_core.report.scan_sections import range_over_scans
-from agg2exp_core.report.scans import MOST_SCANS, scans_section, unusual_section, wanted_scans
+from agg2exp_core.report.scans import (
+    MOST_SCANS,
+    scans_section,
+    triage_section,
+    unusual_section,
+    wanted_scans,
+)
 from agg2exp_core.report.sections import Column, DataTable, Link, Page, Picture, Section
 from agg2exp_core.store import Label, Store
 
@@ -185,6 +191,7 @@ def _cohort_page(
     remarks = {name: sentence(store.scan(name).remarks()) for name in scan_ids} if summary is None else {}
     sections = [
         _method_section(),
+        *triage_section(analyses, pages),
         scans_section(scan_ids, failures, analyses, pages, outcomes, remarks),
         unusual_section(analyses, pages),
         matrix_section(local, matrix),

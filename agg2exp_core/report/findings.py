@@ -86,6 +86,8 @@ def quality_section(analyses: Analyses) -> Section:
             Column("n", "Cases", "count"),
             Column("n_poor", "Poor", "count"),
             Column("auroc", "AUROC", "number"),
+            Column("auroc_low", "from", "number"),
+            Column("auroc_high", "to", "number"),
             Column("aurc", "AURC", "number"),
             Column("aurc_best", "Best AURC", "number"),
             Column("aurc_random", "AURC of chance", "number"),

@@ -149,6 +149,25 @@ def _reasons(analyses: Analyses, rows: pd.DataFrame) -> dict[str, str]:
     return unsure | {scan: first.get(scan, "") for scan in rows.loc[rows["flagged"], "scan"]}
 
 
+def triage_section(analyses: Analyses, pages: Mapping[str, str]) -> list[Section]:
+    """Return which scans to look at first; nothing where no Dice is predicted."""
+    listed = analyses.table("triage")
+    if listed is None or listed.empty:
+        return []
+    columns = [
+        Column("scan", "Scan"),
+        Column("predicted_dice", "Predicted Dice, mean", "number"),
+        Column("sentence", "The class that falls shortest"),
+        Column("why", "What is unusual"),
+    ]
+    text = [
+        "The Dice that each segmentation probably has, foretold from how far the model itself doubts it. A "
+        "bound holds for most poor segmentations of the kinds that calibration planted, not for all."
+    ]
+    table = DataTable("Scans by predicted Dice, the worst first", columns, listed, links=pages)
+    return [Section("triage", "What to look at first", text=text, tables=[table])]
+
+
 def unusual_section(analyses: Analyses, pages: Mapping[str, str]) -> Section:
     """Return what is unusual about the flagged scans, and which to add to the training data."""
     scans, reasons = analyses.table("scans"), analyses.table("reasons")

@@ -10,10 +10,11 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from agg2exp_core.analysis import cohort_of, unusual_volume
-from agg2exp_core.analysis.agreement import MEANS, agreement, detection, risk_coverage
+from agg2exp_core.analysis.agreement import MEANS, agreement
 from agg2exp_core.analysis.clusters import LINKAGES, cluster_classes
 from agg2exp_core.analysis.cohort import log_ratios
 from agg2exp_core.analysis.cohort_comparison import compare_entries, energy_distance
+from agg2exp_core.analysis.detection import auroc, detection, risk_coverage, trust
 from agg2exp_core.analysis.drift import LEAST_NEW, Watch, look_again
 from agg2exp_core.analysis.groups import compare_groups
 from agg2exp_core.analysis.report_terms import compare_terms, terms_of
@@ -98,6 +99,44 @@ def test_risk_coverage_by_hand():
         risk_coverage(np.array([2.0, 1.0, 3.0]), np.array([0.4, 0.2, 0.9])), [0.2, 0.3, 0.5]
     )
     np.testing.assert_allclose(risk_coverage(np.array([1.0, 1.0]), np.array([0.0, 1.0])), [0.5, 0.5])
+
+
+def test_curves_and_areas_of_resamples_are_those_of_each():
+    rng = np.random.default_rng(5)
+    x, y = rng.integers(0, 4, (6, 9)).astype(float), rng.random((6, 9))
+    poor = y < 0.4
+    poor[0] = False
+    curves, areas = risk_coverage(x, y), auroc(x, poor)
+    assert np.isnan(areas[0])
+    for n in range(6):
+        tied = np.array([y[n][x[n] == value].mean() for value in sorted(x[n])])
+        np.testing.assert_allclose(curves[n], np.cumsum(tied) / np.arange(1, 10))
+        if n:
+            assert areas[n] == pytest.approx(roc_auc_score(poor[n], x[n]))
+
+
+def test_within_a_class_thin_organs_are_not_told_from_thick_ones():
+    """A sign that knows which class it is, and nothing of the scan, finds nothing within the classes."""
+    dice = field(np.column_stack([np.linspace(0.8, 0.95, 12), np.linspace(0.6, 0.88, 12)]))
+    knows = xr.zeros_like(dice) + xr.DataArray([0.0, 1.0], dims="target")
+    table = detection({"knows": knows, "perfect": 1 - dice}, dice, 0.85).set_index(["sign", "unit"])
+    assert table.loc[("knows", "scan and class"), "auroc"] > 0.7
+    assert table.loc[("knows", "within class"), "auroc"] == 0.5
+    assert table.loc[("perfect", "within class"), "auroc"] == 1
+    assert table.loc[("perfect", "scan"), ["auroc_low", "auroc_high"]].tolist() == [1, 1]
+    low, high = table.loc[("perfect", "scan"), ["aurc_low", "aurc_high"]]
+    assert low < table.loc[("perfect", "scan"), "aurc"] < high
+
+
+def test_trust_in_predicted_dice_by_hand():
+    rows = [("s0", "a", 0.9, 0.8), ("s1", "a", 0.7, 0.5), ("s0", "b", 0.6, np.nan), ("s1", "b", 0.8, 0.6)]
+    predicted = pd.DataFrame(rows, columns=["scan", "class", "dice", "lower"])
+    told = trust(predicted, field([[0.95, 0.5], [0.4, 0.7]])).set_index("class")
+    assert told.loc["a", "error"] == pytest.approx((0.05 + 0.3) / 2)
+    assert told.loc["a", ["coverage", "n_poor", "coverage_poor"]].tolist() == [0.5, 1, 0.0]
+    assert told.loc["b", ["n", "n_bounded", "coverage_poor"]].tolist() == [2, 1, 1.0]
+    assert told.loc["all classes", "width"] == pytest.approx((0.1 + 0.2 + 0.2) / 3)
+    assert told.loc[MEANS, "error"] == pytest.approx((abs(0.75 - 0.725) + abs(0.75 - 0.55)) / 2)
 
 
 def test_unusual_volumes_are_in_standard_deviations_of_the_logarithm():

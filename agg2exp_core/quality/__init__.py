@@ -1,0 +1,6 @@
+"""How good a segmentation without truth is: the Dice that a model's doubt foretells."""
+
+from agg2exp_core.quality.calibration import QualityMap, fit_maps, fit_margins, read_quality
+from agg2exp_core.quality.corruptions import CORRUPTIONS, corrupt
+
+__all__ = ["CORRUPTIONS", "QualityMap", "corrupt", "fit_maps", "fit_margins", "read_quality"]
