@@ -15,12 +15,12 @@ help: ## show this list
 demo: $(INSTALLED) ## make synthetic scans, explain them, write a report
 	$(BIN)/agg2exp demo --out demo
 
-test: $(READY) lint ## the tests that need no servers, on two cores
+test: $(READY) lint ## the quick tests, which need no servers, on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile
 
-test-services: $(READY) ## the tests that need servers or a browser, which are installed here
+test-services: $(READY) ## the tests that need servers, a browser or half a minute; what they need is installed here
 	sh tests/services/install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m service --timeout 300
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "service or slow" --timeout 600 -n 2 --dist loadfile
 
 test-long: $(READY) ## what takes minutes: a batch among faults, S3, privacy, the UI, a whole brain, trainings from forms
 	sh tests/services/install

@@ -58,6 +58,7 @@ def peak(n_planes):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+@pytest.mark.slow
 def test_a_scan_three_times_as_long_takes_the_same_memory():
     short, long = peak(64), peak(192)
     assert (

@@ -137,6 +137,7 @@ print(json.dumps([predicted, peak - before]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+@pytest.mark.slow
 def test_memory_is_what_was_predicted():
     freed_at_once = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1048576"}  # or the peak is the heap's history
     command = [sys.executable, "-c", MEASURE]

@@ -19,17 +19,20 @@ def figure(rows, what):
     return median(row.figure.values)
 
 
+@pytest.mark.slow
 def test_every_subject_of_the_full_run_has_rows(rows):
     assert rows.keys() == full().keys()
     assert all(rows.values())
     assert all(min(row.figure.values) >= 0 for row in chain(*rows.values()))
 
 
+@pytest.mark.slow
 def test_the_rivals_give_the_same_numbers(rows):
     assert figure(rows, "largest difference over the peak") < 1e-5
     assert figure(rows, "largest relative difference") < 1e-12
 
 
+@pytest.mark.slow
 def test_shapley_passes_are_those_needed_and_planned(rows):
     (passes,) = [
         row for row in rows["shapley"] if row.what.startswith("shapley_cubes of all classes, window")
@@ -39,6 +42,7 @@ def test_shapley_passes_are_those_needed_and_planned(rows):
     assert figure(rows, "KernelShap of 100 samples a class, window passes") > passes.at_most
 
 
+@pytest.mark.slow
 def test_captum_estimates_what_we_have_exactly(rows):
     (errors,) = [row for row in rows["shapley"] if "relative error" in row.what]
     assert 0 < median(errors.figure.values) < 0.1

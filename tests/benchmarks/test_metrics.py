@@ -16,12 +16,14 @@ def total(figures, what):
     return sum(value for name, value in figures.items() if name.startswith(what) and "passes" in name)
 
 
+@pytest.mark.slow
 def test_the_ratio_is_that_of_the_counts(figures):
     ours, procedure = (total(figures, what) for what in ("five methods", "published procedure"))
     assert figures["times fewer passes"] == pytest.approx(procedure / ours)
     assert ours < total(figures, "seven methods")
 
 
+@pytest.mark.slow
 def test_the_procedure_is_counted_class_by_class_and_method_by_method(figures):
     n_classes, n_windows = int(figures["classes"]), int(figures["windows"])
     samples = {"vanilla": 1, "smoothgrad": 2, "integrated": 2, "cubes": 40, "semantic": 72}

@@ -8,6 +8,7 @@ from agg2exp_core.labels import THORAX_CLASSES
 
 
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.slow
 def test_the_demo_explains_every_class_and_says_what_to_open(tmp_path, capsys):
     out = tmp_path / "demo"
     assert run(["demo", "--out", str(out), "--scans", "2", "--samples", "1"]) == 0

@@ -35,6 +35,7 @@ def matrices(place):
     return xr.open_zarr(f"{place}/importance.zarr", group=LABEL).load()
 
 
+@pytest.mark.slow
 def test_columns_go_and_the_rest_is_as_if_it_had_never_been(tmp_path, capsys):
     write_model(tmp_path / "model")
     expected = matrices(explained(tmp_path, "two", "bright", "middling"))

@@ -135,6 +135,7 @@ def test_a_second_run_computes_nothing(folder, store, capsys):
     assert arrays(store) == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(folder, store, tmp_path, capsys):
     out = tmp_path / "store"
     options = ("--set", "n_samples=3", "--label", "sg", "--classes-per-task", "1")

@@ -79,6 +79,7 @@ def test_what_is_not_there_is_refused(oblique, capsys):
     assert not (oblique / "gone").exists()
 
 
+@pytest.mark.slow
 def test_the_whole_path_on_s3_gives_the_same_arrays(oblique, s3_uri, tmp_path):
     import s3fs
     import xarray as xr

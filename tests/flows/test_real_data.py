@@ -31,6 +31,7 @@ def test_brain_with_a_real_bundle(real_data, tmp_path):
     assert (n_voxels > 0.05 * n_voxels.sum()).all()
 
 
+@pytest.mark.slow
 def test_ct_with_its_61_structures_as_regions(real_data, tmp_path):
     folder = real_data / "ct_abdomen"
     out = tmp_path / "store"

@@ -165,6 +165,7 @@ def test_new_regions_need_the_voxels_again(explained, place, tmp_path, capsys):
     assert np.isfinite(shares.values).all()
 
 
+@pytest.mark.slow
 def test_on_s3(explained, s3_uri, capsys):
     assert explain(explained, s3_uri) == 0
     store = open_store(s3_uri)

@@ -104,6 +104,7 @@ def state(used_state, tmp_path):
     return Path(shutil.copytree(used_state, tmp_path / "state"))
 
 
+@pytest.mark.slow
 def test_two_clients_share_one_server_and_the_last_one_ends_it(state):
     with client(state) as second:
         with client(state) as first:
@@ -116,6 +117,7 @@ def test_two_clients_share_one_server_and_the_last_one_ends_it(state):
     assert server_processes(state) == []
 
 
+@pytest.mark.slow
 def test_clients_that_start_together_share_one_server(state):
     with contextlib.ExitStack() as stack:
         clients = [None, None, None]
@@ -133,6 +135,7 @@ def test_clients_that_start_together_share_one_server(state):
     assert server_processes(state) == []
 
 
+@pytest.mark.slow
 def test_an_exception_ends_the_server(state):
     with client(state, body="raise RuntimeError('of the flow')") as failing:
         errors = failing.stderr.read()
@@ -141,6 +144,7 @@ def test_an_exception_ends_the_server(state):
     assert server_processes(state) == []
 
 
+@pytest.mark.slow
 def test_interrupting_the_client_ends_the_server(state):
     with client(state) as interrupted:
         interrupted.send_signal(signal.SIGINT)
@@ -149,6 +153,7 @@ def test_interrupting_the_client_ends_the_server(state):
         assert server_processes(state) == []
 
 
+@pytest.mark.slow
 def test_serving_ends_at_an_interrupt_and_says_when_the_server_ended_by_itself(state):
     with client(state, script=SERVE) as serving:
         assert answers(serving.url)
@@ -162,6 +167,7 @@ def test_serving_ends_at_an_interrupt_and_says_when_the_server_ended_by_itself(s
         assert "ended by itself" in serving.stderr.read()
 
 
+@pytest.mark.slow
 def test_a_killed_client_leaves_nothing(state):
     with client(state) as killed:
         killed.kill()
@@ -170,6 +176,7 @@ def test_a_killed_client_leaves_nothing(state):
         assert not answers(killed.url)
 
 
+@pytest.mark.slow
 def test_killing_the_client_while_the_server_starts_leaves_nothing(tmp_path):
     state = tmp_path / "state"
     command = [sys.executable, "-c", CLIENT.format(body="pass"), str(state)]
@@ -181,6 +188,7 @@ def test_killing_the_client_while_the_server_starts_leaves_nothing(tmp_path):
     seconds_until(lambda: not server_processes(state), 10)
 
 
+@pytest.mark.slow
 def test_a_dead_server_and_a_foreign_one_on_its_port_are_seen_through(state):
     with client(state) as first:
         (server,) = server_processes(state)
@@ -262,6 +270,7 @@ def test_a_server_that_cannot_start_gives_the_end_of_its_log(tmp_path):
     assert server_processes(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_history_outlives_the_server(state):
     """200 task runs and a subflow's; then a second server on the folder, at the address of the first."""
     body = """
@@ -326,6 +335,7 @@ def test_an_imported_prefect_follows_the_environment_and_back(prefect_server: Pr
 
 
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.slow
 def test_each_of_two_nested_servers_records_its_own_runs(state):
     from prefect import flow, task
     from prefect.context import get_run_context

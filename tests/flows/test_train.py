@@ -67,6 +67,7 @@ def saved_models(config, folder, spacing_mm=8.0):
 
 
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.slow
 def test_a_grid_of_weights_gives_a_model_each_and_the_curves_are_artifacts(config, tmp_path, capsys):
     out = tmp_path / "out"
     grid = ["--cross-entropy-weight", "0.5", "--cross-entropy-weight", "1"]
@@ -85,6 +86,7 @@ def test_a_grid_of_weights_gives_a_model_each_and_the_curves_are_artifacts(confi
 
 
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.slow
 def test_an_encoder_is_pretrained_and_taken_over_by_a_training(tmp_path, capsys):
     arguments = {
         "in_channels": 1,

@@ -59,6 +59,7 @@ def test_the_documented_example_explains_a_scan_and_is_not_made_twice(example, t
         np.testing.assert_allclose(stored, item.values, atol=1e-5 * np.abs(item.values).max())
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_the_same_in_every_process(write_module, tmp_path):
     """Of a network whose text says where a function lies in memory, too."""
     write_module(

@@ -197,6 +197,7 @@ def write_class(uri, class_name, start):
         open_store(uri).scan("s0001").write_unit(label, class_name, values, identity=class_name, info={})
 
 
+@pytest.mark.slow
 def test_processes_write_classes_of_one_scan_at_once(store):
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(2)

@@ -62,6 +62,7 @@ def test_it_learns_and_keeps_its_best_encoder(outcome):
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_goes_on_to_the_same_result(outcome, tmp_path):
     command = [sys.executable, "-m", "tests.training.victim", str(tmp_path), "3", "pretrain"]
     died = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
