@@ -17,31 +17,41 @@ DARKEST_TISSUE_HU, BRIGHTEST_TISSUE_HU = -900.0, 3071.0
 """Between them a voxel of the patient may have the value of the padding too."""
 
 
-def padding(dataset: Dataset, stored: NDArray[np.integer[Any]], hu: NDArray[np.float64]) -> Mask:
-    """Return which pixels of an image are padding ``[rows, columns]``.
+def padding_range(dataset: Dataset, dtype: np.dtype[Any]) -> tuple[int, int] | None:
+    """Return the least and the largest stored value that is padding, or None where nothing is said of it.
 
     Parameters
     ----------
     dataset : Dataset
         With PixelPaddingValue and PixelPaddingRangeLimit, where they are given.
+    dtype : numpy.dtype
+        Of the pixels as they are stored. Writers take one sign for the other, so that bits are compared.
+    """
+    ends = [
+        _as_stored(dataset[keyword].value, dtype, dataset.original_encoding[1])
+        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+        if keyword in dataset and dataset[keyword].value not in (None, b"", "")
+    ]
+    return (min(ends), max(ends)) if ends else None
+
+
+def padding(stored: NDArray[np.integer[Any]], hu: NDArray[np.float64], limits: tuple[int, int]) -> Mask:
+    """Return which pixels of an image are padding ``[rows, columns]``.
+
+    Parameters
+    ----------
     stored : ndarray of integers, shape [rows, columns]
         Pixels as they are stored.
     hu : ndarray of float64, shape [rows, columns]
         What they mean.
+    limits : tuple of int
+        The least and the largest stored value of padding.
 
     Notes
     -----
-    The two are of the type of the pixels, but writers take one sign for the other, so that their bits are
-    compared. Padding whose value tissue may have is taken only where it reaches the edge of the image.
+    Padding whose value tissue may have is taken only where it reaches the edge of the image.
     """
-    ends = [
-        _as_stored(dataset[keyword].value, stored.dtype, dataset.original_encoding[1])
-        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
-        if keyword in dataset and dataset[keyword].value not in (None, b"", "")
-    ]
-    if not ends:
-        return np.zeros(stored.shape, np.bool_)
-    padded = np.asarray((stored >= min(ends)) & (stored <= max(ends)))
+    padded = np.asarray((stored >= limits[0]) & (stored <= limits[1]))
     values = hu[padded]
     if not values.size or values.max() <= DARKEST_TISSUE_HU or values.min() > BRIGHTEST_TISSUE_HU:
         return padded

@@ -16,7 +16,7 @@ from pydicom.uid import RLELossless
 
 from agg2exp_core.dicom.fileio import open_dicom
 from agg2exp_core.dicom.headers import Header
-from agg2exp_core.dicom.padding import AIR_HU, DARKEST_TISSUE_HU, padding
+from agg2exp_core.dicom.padding import AIR_HU, DARKEST_TISSUE_HU, padding, padding_range
 from agg2exp_core.dicom.stack import Stack
 from agg2exp_core.errors import ScanError
 
@@ -65,12 +65,13 @@ def read_hu(stack: Stack) -> tuple[HounsfieldVolume, int]:
     for z, header in enumerate(stack.headers):
         assert header.slope is not None
         assert header.intercept is not None
-        stored, dataset = _stored(header)
+        stored, limits = _stored(header)
         # scanners may give each slice a slope of its own
         values = stored.astype(np.float64) * header.slope + header.intercept  # [rows, columns]
-        padded = padding(dataset, stored, values)
-        n_padded += int(np.count_nonzero(values[padded] > DARKEST_TISSUE_HU))
-        values[padded] = np.minimum(values[padded], AIR_HU)
+        if limits is not None:
+            padded = padding(stored, values, limits)
+            n_padded += int(np.count_nonzero(values[padded] > DARKEST_TISSUE_HU))
+            values[padded] = np.minimum(values[padded], AIR_HU)
         if volume.dtype == np.int16 and (values.min() < _INT16.min or values.max() > _INT16.max):
             volume = volume.astype(np.float32, order="F")
         volume[:, :, z] = values.T  # rows run down the picture, and are the second axis here
@@ -78,8 +79,8 @@ def read_hu(stack: Stack) -> tuple[HounsfieldVolume, int]:
     return read, n_padded
 
 
-def _stored(header: Header) -> tuple[NDArray[np.integer[Any]], Dataset]:
-    """Return the pixels ``[rows, columns]`` as they are stored, and what is said of them."""
+def _stored(header: Header) -> tuple[NDArray[np.integer[Any]], tuple[int, int] | None]:
+    """Return the pixels ``[rows, columns]`` as they are stored, and which values are padding."""
     with open_dicom(header.path) as stream:
         dataset = dcmread(stream, specific_tags=list(_PIXEL_KEYWORDS), force=True)
         dataset.file_meta.TransferSyntaxUID = header.transfer_syntax  # of a file that does not say so
@@ -87,7 +88,7 @@ def _stored(header: Header) -> tuple[NDArray[np.integer[Any]], Dataset]:
         stored = pixel_array(dataset, raw=True)
         if stored.shape != (header.rows, header.columns) or stored.dtype.kind not in "iu":
             raise _damaged(header.path, f"{list(stored.shape)} pixels of {stored.dtype}")
-        return stored, dataset
+        return stored, padding_range(dataset, stored.dtype)
 
 
 def _check_claims(header: Header, dataset: Dataset) -> None:

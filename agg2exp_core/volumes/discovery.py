@@ -165,7 +165,7 @@ def _plain(text: str) -> str:
 def _with_hash(text: str) -> str:
     # one name, whichever way a file system writes its accents
     whole = unicodedata.normalize("NFC", text).encode(errors="surrogatepass")
-    return f"{_plain(text)[: LONGEST - 17]}-{hashlib.sha256(whole).hexdigest()[:16]}"
+    return f"{_plain(text).lstrip('_.')[: LONGEST - 17]}-{hashlib.sha256(whole).hexdigest()[:16]}".lstrip("-")
 
 
 def _is_of_another_script(letter: str) -> bool:

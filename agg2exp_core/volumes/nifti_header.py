@@ -223,6 +223,12 @@ def _other_forms(header: Any, affine: Affine) -> tuple[Remark, ...]:
         return (Remark("geometry", f"{used} and {name} disagree: voxels of {mm} or {its_mm}"),)
     if angle > DIRECTION_TOLERANCE:
         return (Remark("geometry", f"{used} and {name} disagree by {angle:.3g} degrees"),)
+    axes = affine[:3, :3] / spacing
+    shear = float(np.degrees(np.arcsin(np.clip(np.abs(np.triu(axes.T @ axes, 1)), 0, 1))).max())
+    if shear > DIRECTION_TOLERANCE:
+        return (
+            Remark("shear", f"the axes miss right angles by {shear:.3g} degrees, as a tilted gantry's do"),
+        )
     return ()
 
 

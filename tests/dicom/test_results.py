@@ -196,3 +196,15 @@ def test_a_series_without_identity_is_refused(slices, tmp_path):
     (series,) = group(headers)
     with pytest.raises(ScanError, match="images without StudyInstanceUID, FrameOfReferenceUID"):
         source_images(stack(series, Rules()))
+
+
+@pytest.mark.parametrize("character_set", [["", "ISO 2022 IR 87"], ["", "ISO 2022 IR 100", "ISO 2022 IR 87"]])
+def test_names_in_character_sets_that_switch(character_set, tmp_path):
+    name = "Yamada^Tarou=山田^太郎"
+    tags = {"SpecificCharacterSet": character_set, "PatientName": name, "FrameOfReferenceUID": "1.2.9"}
+    (series,) = group(read_headers(files_in(write_series(tmp_path / "series", **tags)))[0])
+    slices = stack(series, Rules())
+    drawn = np.random.default_rng(0).integers(0, 5, slices.grid.shape)
+    made = segmentation(source_images(slices), drawn, NAMES, AUTHOR, "prediction-1")
+    made.save_as(tmp_path / "seg.dcm", enforce_file_format=True)
+    assert str(pydicom.dcmread(tmp_path / "seg.dcm").PatientName) == name

@@ -124,7 +124,7 @@ def test_names_in_other_scripts_are_told_apart(names):
     ids = scan_ids([Path("/data") / f"{name}.nii.gz" for name in (*names, "s0001")])
     assert len(set(ids)) == 3
     assert ids[2] == "s0001"
-    assert all(check_scan_id(name.lstrip("_-")) for name in ids)
+    assert all(check_scan_id(name) for name in ids)
 
 
 def test_a_name_in_another_script_is_the_same_alone_and_beside_others():

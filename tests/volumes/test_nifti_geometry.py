@@ -112,3 +112,12 @@ def test_axes_of_size_1_hold_nothing(tmp_path, shape):
     read = read_volume(save(tmp_path / "a.nii", sform=(2, 2, 2), qform=(2, 2, 2), values=values)).values
     channels = np.moveaxis(values.reshape(7, 6, 5, n_channels), -1, 0)
     np.testing.assert_array_equal(read if read.ndim == 4 else read[None], channels)
+
+
+@pytest.mark.parametrize(("degrees", "said"), [(0.1, []), (15.0, ["shear"])])
+def test_axes_that_a_tilted_gantry_left_oblique_are_told(tmp_path, degrees, said):
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[1:3, 2] = 2 * np.sin(np.radians(degrees)), 2 * np.cos(np.radians(degrees))
+    volume = read_volume(save(tmp_path / "a.nii", sform=affine, pixdim=(2, 2, 2)))
+    assert [remark.code for remark in volume.remarks] == said
+    np.testing.assert_allclose(volume.grid.affine, affine, atol=1e-6)
