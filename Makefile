@@ -31,7 +31,7 @@ test-faults: $(READY) ## a batch among kills and outages of every server, in a q
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -s tests/faults
 
 test-gpu: ## what a GPU can change, in at most eight minutes; skipped where there is none
-	OMP_NUM_THREADS=4 $(GPU_PYTHON) -m pytest -m gpu -W default tests/gpu
+	$(GPU_PYTHON) -m pytest -m gpu -W default tests/gpu
 
 test-image: $(READY) ## build the image on a base of Debian's packages (root, minutes, 10 GB), and run it
 	apt-get install -y -qq --no-install-recommends buildah debootstrap >/dev/null

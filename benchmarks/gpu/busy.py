@@ -61,19 +61,18 @@ def utilisation(device: str) -> Iterator[list[float]]:
             hook.remove()
 
 
-def write_model(folder: Path, name: str, small: bool) -> Path:
+def write_model(folder: Path, name: str, bench: Bench) -> Path:
     """Write a network with random weights as a description and a TorchScript program."""
-    window, n_classes, make = NETWORKS[name]
+    n_classes, make = NETWORKS[name][1:]
     torch.manual_seed(0)
-    side = 32 if small else window
-    network = make(small).eval()
+    side, network = bench.window(name), make(bench.small).eval()
     program = torch.jit.trace(network, torch.rand(1, 1, side, side, side), check_trace=False)
     program.save(str(folder / "net.ts"))
     names = ", ".join(f"part {i}" for i in range(n_classes))
     (folder / "net.yaml").write_text(
         f"name: {name}\nn_channels: 1\nclass_names: [{names}]\n"
         f"windows: {{shape: [{side}, {side}, {side}], overlap: 0.25}}\n"
-        f"preprocessing: {{spacing_mm: {8.0 if small else 1.5}}}\n"
+        f"preprocessing: {{spacing_mm: {8.0 if bench.small else 1.5}}}\n"
     )
     return folder / "net.ts"
 
@@ -90,7 +89,7 @@ def rows(bench: Bench, name: str, limit_s: float) -> list[Row]:
             nib.save(nib.Nifti1Image(np.roll(hu, i, 0), affine), folder / "scans" / f"s{i}.nii.gz")
         settings = ExplainSettings(
             store=str(folder / "store"),
-            model=str(write_model(folder, name, bench.small)),
+            model=str(write_model(folder, name, bench)),
             method="vanilla_gradient",
             device=bench.device,
         )

@@ -35,22 +35,22 @@ class Bench:
     device: str
     small: bool
 
-    @property
-    def side(self) -> int:
-        """Voxels of the scan along each axis."""
-        return 48 if self.small else 300
+    def window(self, name: str) -> int:
+        """Return the voxels of a network's window along each axis."""
+        if self.small:
+            return 16 if name == "unet" else 32
+        return NETWORKS[name][0]
 
     def case(self, name: str) -> Case:
         """Return a network with a scan, both on the device."""
-        window, n_classes, make = NETWORKS[name]
+        n_classes, make = NETWORKS[name][1:]
         torch.manual_seed(0)
-        network = make(self.small)
+        network, window = make(self.small), self.window(name)
         names = tuple(THORAX_CLASSES[:n_classes]) + tuple(
             f"part {i}" for i in range(len(THORAX_CLASSES), n_classes)
         )
-        side = 32 if self.small else window
-        model = wrap_network(network, names, (side,) * 3, 0.25, device=self.device, name=name)
-        labels = label_map(self.side, n_classes)
+        model = wrap_network(network, names, (window,) * 3, 0.25, device=self.device, name=name)
+        labels = label_map(max(window, 24) if self.small else 300, n_classes)
         image = torch.rand(1, *labels.shape, generator=torch.Generator().manual_seed(0))
         flat = np.broadcast_to(np.float32(1), labels.shape)
         return Case(model, image.to(self.device), Prediction(labels, names, flat, flat))
