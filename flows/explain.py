@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
@@ -11,6 +12,7 @@ from agg2exp.flows.alerts import alert
 from agg2exp.tasks.explain import STAGES, reduce_cohort
 from agg2exp.tasks.publish import publish
 from agg2exp_core.pipeline import explain as pipeline
+from agg2exp_core.pipeline.ahead import read_ahead
 from agg2exp_core.pipeline.cache import model_of, store_of
 from agg2exp_core.pipeline.outcomes import (
     Rejected,
@@ -48,6 +50,7 @@ def explain_each(scans: list[ScanJob], settings: ExplainSettings) -> list[ScanOu
         "explain",
         lambda scan: explain_scan(scan, settings, label),
         alert,
+        partial(read_ahead, settings=settings),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from agg2exp_core.attribution import Execution, attribute_planes, choose_classes
 from agg2exp_core.errors import ScanError, StoreError
+from agg2exp_core.pipeline import ahead
 from agg2exp_core.pipeline.cache import model_of, network_remarks, store_of
 from agg2exp_core.pipeline.known import is_unchanged, mark_complete, stamp_or_none
 from agg2exp_core.pipeline.outcomes import (
@@ -37,8 +38,8 @@ from agg2exp_core.prediction import predict
 from agg2exp_core.remarks import sentence
 from agg2exp_core.store import ScanStore, WriteQueue, identity
 from agg2exp_core.store.marks import forget
-from agg2exp_core.types import Mask, SegmentationModel, Volume
-from agg2exp_core.volumes import prepared, read_for
+from agg2exp_core.types import Mask, Scan, Volume
+from agg2exp_core.volumes import prepared
 
 Progress = Callable[[int, int], None]
 """Told the windows done and their total."""
@@ -69,16 +70,17 @@ def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
     """
     model, remarks = model_of(settings), network_remarks(settings)
     scan_store = store_of(settings.store).scan(scan.scan_id)
-    content_hash, volume = _content(scan, settings)
+    content_hash, found = _content(scan, settings)
     name = identity(scan=content_hash, model=model.fingerprint)
     prediction = scan_store.prediction() if scan_store.prediction_identity() == name else None
     kept = prediction is not None
     if prediction is None:
-        volume = _read(scan, model) if volume is None else volume
-        with _set_aside(scan):
-            loaded = prepared(volume, model, scan.scan_id, settings.accept)
-        scan_store.write_image(loaded)
-        prediction = predict(model, loaded, window_batch=settings.window_batch)
+        found = _read(scan, settings) if found is None else found
+        if not isinstance(found, Scan):
+            with _set_aside(scan):
+                found = prepared(found, model, scan.scan_id, settings.accept)
+        scan_store.write_image(found)
+        prediction = predict(model, found, window_batch=settings.window_batch)
         scan_store.write_prediction(prediction, name, (*remarks, *prediction.remarks))
     return Segmented(
         scan_id=scan.scan_id,
@@ -88,7 +90,7 @@ def segment(scan: ScanJob, settings: ExplainSettings) -> Segmented:
     )
 
 
-def _content(scan: ScanJob, settings: ExplainSettings) -> tuple[str, Volume | None]:
+def _content(scan: ScanJob, settings: ExplainSettings) -> tuple[str, Scan | Volume | None]:
     """Return the content hash of a scan, and the scan where it had to be read for that."""
     store = store_of(settings.store)
     held = store.scan(scan.scan_id).content_hash()
@@ -96,20 +98,20 @@ def _content(scan: ScanJob, settings: ExplainSettings) -> tuple[str, Volume | No
         forget(store.root, scan.scan_id)  # marks of a scan that was removed
     elif not settings.recheck and is_unchanged(settings.store, scan.scan_id, stamp_or_none(scan.path)):
         return held, None
-    volume = _read(scan, model_of(settings))
-    if held not in (None, volume.content_hash):
+    found = _read(scan, settings)
+    if held not in (None, found.content_hash):
         raise StoreError(
             scan.scan_id,
             got="another scan than the one that the store holds under this id",
             allowed="one scan an id",
             remedy="choose another --scan-id, or another store",
         )
-    return volume.content_hash, volume
+    return found.content_hash, found
 
 
-def _read(scan: ScanJob, model: SegmentationModel) -> Volume:
+def _read(scan: ScanJob, settings: ExplainSettings) -> Scan | Volume:
     with _set_aside(scan):
-        return read_for(model, scan.path)
+        return ahead.read(scan, settings)
 
 
 @contextmanager
@@ -295,5 +297,11 @@ def explain_cohort(
     store, label = store_of(settings.store), settings.result_label
     register(store, model_of(settings), settings)
     outcomes = record_rejected(store, rejected)
-    outcomes += run_each(scans, store, "explain", lambda scan: explain_scan(scan, settings))
+    outcomes += run_each(
+        scans,
+        store,
+        "explain",
+        lambda scan: explain_scan(scan, settings),
+        meanwhile=partial(ahead.read_ahead, settings=settings),
+    )
     return RunSummary(settings.store, label, outcomes, reduce_cohort(settings.store, label), n_kept)

@@ -213,6 +213,7 @@ def run_each(
     stage: str,
     run: Callable[[ScanJob], ScanOutcome],
     listener: Listener = tell_nobody,
+    meanwhile: Callable[[ScanJob], None] = lambda scan: None,
 ) -> list[ScanOutcome]:
     """Run something on scans one after the other; one that fails is recorded with its reason.
 
@@ -230,10 +231,14 @@ def run_each(
         Returns how a scan fared, or raises.
     listener : callable
         Told of each new failure.
+    meanwhile : callable
+        Given the next scan when one begins.
     """
     outcomes: list[ScanOutcome] = []
     for n, scan in enumerate(scans):
         started = time.monotonic()
+        for following in scans[n + 1 : n + 2]:
+            meanwhile(following)
         try:
             with writing(store.root, scan.scan_id):
                 outcome = run(scan)

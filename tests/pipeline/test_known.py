@@ -3,32 +3,59 @@
 import json
 import os
 import shutil
+import threading
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from agg2exp_core import open_store
-from agg2exp_core.pipeline import ExplainSettings, explain, explain_cohort, plan, plan_scans
+from agg2exp_core.pipeline import ExplainSettings, ahead, explain, explain_cohort, plan, plan_scans
+from agg2exp_core.pipeline.cache import store_of
 from agg2exp_core.pipeline.known import Known
 from agg2exp_core.pipeline.reduce import add_regions, drop_region
 from agg2exp_core.store.marks import all_marks
-from tests.flows.cohort import write_model, write_scan
+from agg2exp_core.volumes import read_volume
+from tests.flows.cohort import arrays, write_model, write_scan
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("model"))
+def pristine(tmp_path_factory):
+    """Two scans at a place that all tests share, since a source is known by its path; and them explained."""
+    folder = tmp_path_factory.mktemp("cohort")
+    place, copy = folder / "place", folder / "copy"
+    for seed in (1, 2):
+        write_scan(place / "scans" / f"s{seed}.nii.gz", seed=seed)
+    settings = ExplainSettings(
+        store=str(place / "store"),
+        model=str(write_model(folder / "model")),
+        method="vanilla_gradient",
+        classes=["left"],
+        device="cpu",
+    )
+    assert night(settings, place) == (["s1", "s2"], [])
+    shutil.copytree(place, copy)
+    return settings, place, copy
 
 
 @pytest.fixture
-def settings(tmp_path, model):
-    for seed in (1, 2):
-        write_scan(tmp_path / "scans" / f"s{seed}.nii.gz", seed=seed)
-    store = str(tmp_path / "store")
-    return ExplainSettings(
-        store=store, model=str(model), method="vanilla_gradient", classes=["left"], device="cpu"
-    )
+def place(pristine):
+    _, place, copy = pristine
+    shutil.rmtree(place)
+    shutil.copytree(copy, place)
+    return place
+
+
+@pytest.fixture
+def explained(pristine, place):
+    return pristine[0]
+
+
+@pytest.fixture
+def settings(explained, place):
+    shutil.rmtree(place / "store")
+    store_of.cache_clear()
+    return explained
 
 
 def planned(settings, folder, **changed):
@@ -43,12 +70,6 @@ def night(settings, folder, **changed):
     return [job.scan_id for job in checked.jobs], [job.scan_id for job in checked.kept]
 
 
-@pytest.fixture
-def explained(settings, tmp_path):
-    assert night(settings, tmp_path) == (["s1", "s2"], [])
-    return settings
-
-
 def refuse(*arguments, **named):
     raise AssertionError("a known scan was opened")
 
@@ -58,35 +79,35 @@ def touch(path):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
 
 
-def test_nothing_of_a_known_scan_is_opened(explained, tmp_path, monkeypatch):
-    for room, name in ((plan, "count_channels"), (explain, "read_for"), (explain, "explain_scan")):
+def test_nothing_of_a_known_scan_is_opened(explained, place, monkeypatch):
+    for room, name in ((plan, "count_channels"), (ahead, "read_for"), (explain, "explain_scan")):
         monkeypatch.setattr(room, name, refuse)
     opened = []
     monkeypatch.setattr("agg2exp_core.store.root.Root.get_many", lambda self, keys: opened.extend(keys))
-    checked = planned(explained, tmp_path)
+    checked = planned(explained, place)
     assert ([job.scan_id for job in checked.kept], checked.jobs) == (["s1", "s2"], [])
     assert opened == []
 
 
-def test_a_new_scan_alone_is_worked_on(explained, tmp_path):
-    write_scan(tmp_path / "scans" / "s3.nii.gz", seed=3)
-    assert night(explained, tmp_path) == (["s3"], ["s1", "s2"])
-    assert night(explained, tmp_path) == ([], ["s1", "s2", "s3"])
+def test_a_new_scan_alone_is_worked_on(explained, place):
+    write_scan(place / "scans" / "s3.nii.gz", seed=3)
+    assert night(explained, place) == (["s3"], ["s1", "s2"])
+    assert night(explained, place) == ([], ["s1", "s2", "s3"])
 
 
-def test_a_touched_file_is_hashed_once_by_a_worker_and_not_preprocessed(explained, tmp_path, monkeypatch):
-    touch(tmp_path / "scans" / "s1.nii.gz")
+def test_a_touched_file_is_hashed_once_by_a_worker_and_not_preprocessed(explained, place, monkeypatch):
+    touch(place / "scans" / "s1.nii.gz")
     monkeypatch.setattr(explain, "prepared", refuse)
-    assert night(explained, tmp_path) == (["s1"], ["s2"])
-    assert night(explained, tmp_path) == ([], ["s1", "s2"])
+    assert night(explained, place) == (["s1"], ["s2"])
+    assert night(explained, place) == ([], ["s1", "s2"])
     root = open_store(explained.store).root
     assert {scan_id: len(marks) for scan_id, marks in all_marks(root).items()} == {"s1": 1, "s2": 1}
     assert not open_store(explained.store).failures()
 
 
-def test_a_changed_scan_is_refused_and_the_store_keeps_what_it_has(explained, tmp_path):
-    write_scan(tmp_path / "scans" / "s1.nii.gz", seed=7)
-    checked = planned(explained, tmp_path)
+def test_a_changed_scan_is_refused_and_the_store_keeps_what_it_has(explained, place):
+    write_scan(place / "scans" / "s1.nii.gz", seed=7)
+    checked = planned(explained, place)
     summary = explain_cohort(checked.jobs, explained)
     assert [(o.scan_id, o.status) for o in summary.outcomes] == [("s1", "failed")]
     assert "another scan" in summary.outcomes[0].reason
@@ -96,18 +117,18 @@ def test_a_changed_scan_is_refused_and_the_store_keeps_what_it_has(explained, tm
     "changed", [{"method": "integrated_gradients", "params": {"n_steps": 1}}, {"classes": ["left", "right"]}]
 )
 def test_other_results_are_missing_and_files_that_have_not_changed_are_not_read(
-    explained, tmp_path, monkeypatch, changed
+    explained, place, monkeypatch, changed
 ):
-    monkeypatch.setattr(explain, "read_for", refuse)
-    assert night(explained, tmp_path, **changed) == (["s1", "s2"], [])
-    assert night(explained, tmp_path, **changed) == ([], ["s1", "s2"])
-    assert night(explained, tmp_path) == ([], ["s1", "s2"])
+    monkeypatch.setattr(ahead, "read_for", refuse)
+    assert night(explained, place, **changed) == (["s1", "s2"], [])
+    assert night(explained, place, **changed) == ([], ["s1", "s2"])
+    assert night(explained, place) == ([], ["s1", "s2"])
 
 
-def test_recheck_reads_every_scan(explained, tmp_path, monkeypatch):
-    read, really = [], explain.read_for
-    monkeypatch.setattr(explain, "read_for", lambda model, path: read.append(path) or really(model, path))
-    assert night(explained, tmp_path, recheck=True) == (["s1", "s2"], [])
+def test_recheck_reads_every_scan(explained, place, monkeypatch):
+    read, really = [], ahead.read_for
+    monkeypatch.setattr(ahead, "read_for", lambda model, path: read.append(path) or really(model, path))
+    assert night(explained, place, recheck=True) == (["s1", "s2"], [])
     assert len(read) == 2
 
 
@@ -118,30 +139,30 @@ def write_mask(folder, scan_id, edge):
     nib.save(nib.Nifti1Image(mask, np.diag([-2.0, -2.0, 2.0, 1.0])), folder / scan_id / "part.nii.gz")
 
 
-def test_regions_that_changed_are_laid_in_again_and_rows_of_all_results_are_looked_at(explained, tmp_path):
-    rois = tmp_path / "rois"
+def test_regions_that_changed_are_laid_in_again_and_rows_of_all_results_are_looked_at(explained, place):
+    rois = place / "rois"
     for scan_id in ("s1", "s2"):
         write_mask(rois, scan_id, 9)
-    assert night(explained, tmp_path, rois=str(rois)) == (["s1", "s2"], [])
-    assert night(explained, tmp_path, rois=str(rois)) == ([], ["s1", "s2"])
-    assert night(explained, tmp_path) == (["s1", "s2"], [])  # their rows have a region more now
+    assert night(explained, place, rois=str(rois)) == (["s1", "s2"], [])
+    assert night(explained, place, rois=str(rois)) == ([], ["s1", "s2"])
+    assert night(explained, place) == (["s1", "s2"], [])  # their rows have a region more now
     write_mask(rois, "s2", 5)
-    assert night(explained, tmp_path, rois=str(rois)) == (["s2"], ["s1"])
+    assert night(explained, place, rois=str(rois)) == (["s2"], ["s1"])
     add_regions(explained.store, "s1", str(rois), None)
-    assert night(explained, tmp_path) == (["s2"], ["s1"])  # the same masks as before for s1
+    assert night(explained, place) == (["s2"], ["s1"])  # the same masks as before for s1
     drop_region(explained.store, "s1", "part")
-    assert night(explained, tmp_path, rois=str(rois)) == (["s1"], ["s2"])
+    assert night(explained, place, rois=str(rois)) == (["s1"], ["s2"])
 
 
-def test_a_scan_that_was_removed_from_the_store_is_explained_again(explained, tmp_path):
-    shutil.rmtree(tmp_path / "store" / "scans" / "s2.zarr")
-    assert night(explained, tmp_path) == (["s2"], ["s1"])
-    assert night(explained, tmp_path) == ([], ["s1", "s2"])
+def test_a_scan_that_was_removed_from_the_store_is_explained_again(explained, place):
+    shutil.rmtree(place / "store" / "scans" / "s2.zarr")
+    assert night(explained, place) == (["s2"], ["s1"])
+    assert night(explained, place) == ([], ["s1", "s2"])
 
 
-def test_a_known_scan_keeps_its_id_beside_a_newcomer_of_its_name(explained, tmp_path):
-    write_scan(tmp_path / "other" / "s1.nii.gz", seed=5)
-    folders = [str(tmp_path / "scans"), str(tmp_path / "other")]
+def test_a_known_scan_keeps_its_id_beside_a_newcomer_of_its_name(explained, place):
+    write_scan(place / "other" / "s1.nii.gz", seed=5)
+    folders = [str(place / "scans"), str(place / "other")]
     checked = plan_scans(folders, None, explained)
     assert [job.scan_id for job in checked.kept] == ["s1", "s2"]
     assert [job.scan_id for job in checked.jobs] == ["other-s1"]
@@ -150,20 +171,20 @@ def test_a_known_scan_keeps_its_id_beside_a_newcomer_of_its_name(explained, tmp_
     assert sorted(job.scan_id for job in again.kept) == ["other-s1", "s1", "s2"]
 
 
-def test_a_file_alone_has_the_id_that_it_has_in_its_folder(settings, tmp_path):
+def test_a_file_alone_has_the_id_that_it_has_in_its_folder(settings, place):
     for seed in (1, 2):
-        write_scan(tmp_path / "tree" / f"p{seed}" / "ct.nii.gz", seed=seed)
-    checked = plan_scans([str(tmp_path / "tree")], None, settings)
+        write_scan(place / "tree" / f"p{seed}" / "ct.nii.gz", seed=seed)
+    checked = plan_scans([str(place / "tree")], None, settings)
     explain_cohort(checked.jobs, settings)
-    alone = plan_scans([str(tmp_path / "tree" / "p2" / "ct.nii.gz")], None, settings)
+    alone = plan_scans([str(place / "tree" / "p2" / "ct.nii.gz")], None, settings)
     assert [job.scan_id for job in alone.kept] == ["p2"]
 
 
-def test_what_headers_show_is_refused_by_the_plan_and_what_voxels_show_by_the_worker(settings, tmp_path):
-    (tmp_path / "scans" / "junk.nii.gz").write_bytes(b"no image")
+def test_what_headers_show_is_refused_by_the_plan_and_what_voxels_show_by_the_worker(settings, place):
+    (place / "scans" / "junk.nii.gz").write_bytes(b"no image")
     values = np.zeros((24, 20, 22), np.int16)
-    nib.save(nib.Nifti1Image(values, np.diag([-2.0, -2.0, 2.0, 1.0])), tmp_path / "scans" / "flat.nii.gz")
-    checked = planned(settings, tmp_path)
+    nib.save(nib.Nifti1Image(values, np.diag([-2.0, -2.0, 2.0, 1.0])), place / "scans" / "flat.nii.gz")
+    checked = planned(settings, place)
     assert [bad.scan_id for bad in checked.rejected] == ["junk"]
     assert "flat" in [job.scan_id for job in checked.jobs]
     told = explain_cohort(checked.jobs, settings, checked.rejected).outcomes
@@ -178,13 +199,13 @@ def test_what_headers_show_is_refused_by_the_plan_and_what_voxels_show_by_the_wo
     assert "constant" in failures["flat"].reason
 
 
-def test_marks_name_nobody_and_say_what_for(explained, tmp_path):
+def test_marks_name_nobody_and_say_what_for(explained, place):
     root = open_store(explained.store).root
     keys = root.keys("known")
     told = [json.loads(root.get(key)) for key in keys]
     assert {item["label"] for item in told} == {"vanilla_gradient"}
     assert {len(item["content_hash"]) for item in told} == {64}
-    assert not any(str(tmp_path) in str(item) or "scans" in key for key, item in zip(keys, told, strict=True))
+    assert not any(str(place) in str(item) or "scans" in key for key, item in zip(keys, told, strict=True))
 
 
 def test_marks_on_s3_are_those_on_a_disk(explained, s3_uri):
@@ -196,3 +217,34 @@ def test_marks_on_s3_are_those_on_a_disk(explained, s3_uri):
     assert sorted(far.keys("known")) == sorted(local.keys("known"))
     assert Known.of(s3_uri).sources == Known.of(explained.store).sources
     assert set(Known.of(s3_uri).marks) == {"s1"}
+
+
+def test_the_next_scan_is_read_while_one_is_computed_and_its_results_are_the_same(
+    settings, place, monkeypatch
+):
+    threads, really = {}, ahead.read_volume
+
+    def read(path):
+        threads[path] = threading.current_thread().name
+        return really(path)
+
+    monkeypatch.setattr(ahead, "read_volume", read)
+    night(settings, place)
+    names = {path.rpartition("/")[2]: name for path, name in threads.items()}
+    assert names["s1.nii.gz"] == threading.main_thread().name
+    assert names["s2.nii.gz"].startswith("agg2exp-ahead")
+    found = arrays(place / "store")
+    shutil.rmtree(place / "store")
+    store_of.cache_clear()
+    monkeypatch.setattr(ahead, "read_ahead", lambda job, settings: None)
+    night(settings, place)
+    assert arrays(place / "store") == found
+
+
+def test_what_changed_since_it_was_read_ahead_is_read_again(settings, place):
+    job = planned(settings, place).jobs[1]
+    ahead.read_ahead(job, settings)
+    ahead._begun[job.path].result()
+    write_scan(place / "scans" / "s2.nii.gz", seed=8)
+    now = ahead.read(job)
+    assert now.content_hash == read_volume(job.path).content_hash
