@@ -133,7 +133,8 @@ def _detecting(x: NDArray[np.float64], y: NDArray[np.float64], threshold: float 
     both = np.isfinite(x) & np.isfinite(y)
     x, y = x[both], y[both]
     if not len(x):
-        return {"n": 0, "n_poor": 0}
+        numbers = ("threshold", "auroc", "aurc", "aurc_best", "aurc_random")
+        return {"n": 0, "n_poor": 0} | dict.fromkeys(numbers, np.nan)
     limit = float(np.quantile(y, 0.2)) if threshold is None else threshold
     poor = y <= limit if threshold is None else y < limit
     mixed = 0 < poor.sum() < len(poor)

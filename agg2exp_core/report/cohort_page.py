@@ -29,8 +29,8 @@ from agg2exp_core.report.output import Output, ReportFolder, StoreReport
 from agg2exp_core.report.overlays import largest_classes, overlay_pictures, voxels_of
 from agg2exp_core.report.scan_page import Beside, scan_page
 from agg2exp_core.report.scan_sections import range_over_scans
-from agg2exp_core.report.scans import scans_section, unusual_section
-from agg2exp_core.report.sections import Column, DataTable, Link, Page, Picture, Section
+from agg2exp_core.report.scans import first_section, scans_section, unusual_section
+from agg2exp_core.report.sections import Column, DataTable, Link, Page, Picture, Section, gathered
 from agg2exp_core.store import Label, Store
 
 VOLUMES = ("all", "flagged", "none")
@@ -162,6 +162,7 @@ def _cohort_page(
     failures = {scan: failure.reason for scan, failure in store.failures().items()}
     scan_ids = [str(scan_id) for scan_id in local["scan"].values]
     sections = [
+        first_section(analyses, pages),
         _method_section(),
         scans_section(scan_ids, failures, analyses, pages, outcomes),
         unusual_section(analyses, pages),
@@ -185,7 +186,7 @@ def _cohort_page(
     }
     if summary is not None:
         facts["Scans in this run"] = f"{len(outcomes)}, of which {summary.n_done} explained"
-    return Page(f"{label}: what the model relies on", facts, links, sections)
+    return Page(f"{label}: what the model relies on", facts, links, gathered(sections))
 
 
 def _overlays(out: Output, store: Store, summary: RunSummary | None) -> list[Picture]:
