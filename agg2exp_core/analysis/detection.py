@@ -43,9 +43,9 @@ def detection(
         telling the poor ones; NaN if all are alike), `aurc` (area under the curve of mean ``1 - Dice`` over
         coverage when the most suspicious are handed to a human first), `aurc_best` and `aurc_random` (with
         the order of Dice itself, and with none), and `auroc_low`, `auroc_high`, `aurc_low`, `aurc_high`:
-        bootstrap intervals of 95% over scans. The units are "scan" (its means), "within class" (means over the classes
-        that have both good and poor ones: no threshold tells thin organs from thick ones there) and "scan and
-        class" (all pairs that have both numbers, so that a class that was not found, of Dice 0 and without a
+        bootstrap intervals of 95% over scans. The units are "scan" (its means), "within class" (means over
+        the classes that have both good and poor ones: no threshold tells thin organs from thick ones there)
+        and "scan and class" (all pairs that have both numbers, so that a class that was not found, of Dice 0 and without a
         sign, counts in the scan's mean alone).
     """
     rows = []
@@ -79,8 +79,8 @@ def trust(predicted: pd.DataFrame, dice: xr.DataArray, threshold: float = 0.85) 
     -------
     DataFrame
         A row per class, then `MEANS` (the scans' means; without bounds) and "all classes": `class`, `n`,
-        `error` (mean absolute), `n_bounded`, `coverage` and `width` (mean distance of bound and prediction) of those
-        with a bound, and `n_poor`, `coverage_poor` of the poor ones among them: over all, a bound holds just
+        `error` (mean absolute), `n_bounded`, `coverage` and `width` (mean distance of bound and prediction) of
+        those with a bound, and `n_poor`, `coverage_poor` of the poor ones among them: over all, a bound holds just
         because most are good.
     """
     truth = dice.rename("truth").to_dataframe().reset_index().rename(columns={"target": "class"}).dropna()
@@ -119,7 +119,8 @@ def _detecting(x: Numbers, y: Numbers, threshold: float | None, seed: int) -> di
     """Return the measures of one unit, of suspicions and Dice ``[n_scans]`` or ``[n_scans, L]``."""
     both = np.isfinite(x) & np.isfinite(y)
     if not both.any():
-        return {"n": 0, "n_poor": 0}
+        numbers = ("threshold", "auroc", "aurc", "aurc_best", "aurc_random")
+        return {"n": 0, "n_poor": 0} | dict.fromkeys(numbers, np.nan)
     dice = y[both]
     limit = float(np.quantile(dice, 0.2)) if threshold is None else threshold
     poor = dice <= limit if threshold is None else dice < limit
@@ -156,7 +157,8 @@ def _mean(within: list[dict[str, float]]) -> dict[str, float]:
     """Return the mean of the classes that have both good and poor ones, and how many they are in all."""
     mixed = [told for told in within if 0 < told["n_poor"] < told["n"]]
     if not mixed:
-        return {"n": 0, "n_poor": 0}
+        numbers = ("threshold", "auroc", "aurc", "aurc_best", "aurc_random")
+        return {"n": 0, "n_poor": 0} | dict.fromkeys(numbers, np.nan)
     names = ("auroc", "aurc", "aurc_best", "aurc_random")
     told: dict[str, float] = {name: float(np.mean([one[name] for one in mixed])) for name in names}
     return {"n": sum(one["n"] for one in mixed), "n_poor": sum(one["n_poor"] for one in mixed), **told}

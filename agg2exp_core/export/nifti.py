@@ -9,6 +9,7 @@ from agg2exp_core.errors import UsageError
 from agg2exp_core.pipeline.lookup import attribution_of, one_of, prediction_of
 from agg2exp_core.store import ScanStore, open_store
 from agg2exp_core.volumes import resample, write_nifti
+from agg2exp_core.volumes.nifti_writer import ESTIMATE, LABELS
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ def write_volume(scan_store: ScanStore, label: str, class_name: str | None, out:
     else:
         attribution = attribution_of(scan_store, label, class_name)
         values = resample(attribution, scan.grid, scan.source, interpolation="linear")
-    write_nifti(out, values, scan.source)
+    intent = LABELS if class_name is None else ESTIMATE
+    description = "agg2exp: prediction" if class_name is None else f"agg2exp: {label} of {class_name}"
+    write_nifti(out, values, scan.source, intent=intent, description=description)
 
 
 def write_volumes(scan_store: ScanStore, wanted: Wanted, folder: Path) -> list[Path]:

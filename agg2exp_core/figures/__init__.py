@@ -20,7 +20,7 @@ try:
     from agg2exp_core.figures.panels import four_panels
     from agg2exp_core.figures.planes import Cut, cut
     from agg2exp_core.figures.quality import quality_figure
-    from agg2exp_core.figures.style import to_png, to_svg
+    from agg2exp_core.figures.style import signed, to_pdf, to_png, to_svg
 except ModuleNotFoundError as missing:
     raise UsageError(
         "figures",
@@ -43,6 +43,8 @@ __all__ = [
     "overlay",
     "quality_figure",
     "semantic_graph",
+    "signed",
+    "to_pdf",
     "to_png",
     "to_svg",
 ]

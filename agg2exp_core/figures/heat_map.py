@@ -91,6 +91,10 @@ def heat_map(
     notes = ["framed: the class itself"]
     if annotated and "units" not in matrix.attrs:
         notes.insert(0, "numbers in percent")
+    inner = matrix.drop_sel(roi=background, errors="ignore")
+    if inner.sizes["roi"] < matrix.sizes["roi"] and bool(matrix.sel(roi=background).isnull().all()):
+        notes.append(f"plain grey: {readable(background)}, left out")
+        matrix = inner
     if bool(matrix.isnull().any()):
         notes.append("hatched: missing, no scan has both the class and the region")
     title_of(figure, title, "  ·  ".join(notes))
@@ -198,8 +202,9 @@ def _draw(ax: Axes, values: xr.DataArray, block: _Block, annotated: bool) -> Non
     for (row, column), value in np.ndenumerate(numbers):
         corner = (column - 0.5, row - 0.5)
         if np.isnan(value):
+            hatch = "" if block.heading == _OWN_SCALE and np.isnan(numbers).all() else "////"
             ax.add_patch(
-                Rectangle(corner, 1, 1, facecolor=MISSING, edgecolor=FAINT, hatch="////", linewidth=0)
+                Rectangle(corner, 1, 1, facecolor=MISSING, edgecolor=FAINT, hatch=hatch, linewidth=0)
             )
         elif annotated:
             colour = _ink_on(block.colours(block.norm(value)))

@@ -32,7 +32,7 @@ def overlay(
     values : ndarray of float, shape [X, Y, Z]
         The attribution; what is not finite is not shown.
     mask : ndarray of bool, shape [X, Y, Z]
-        The prediction of the class, outlined in yellow.
+        The prediction of the class, outlined in green.
     affine : ndarray of float64, shape [4, 4]
         Voxel index to RAS world coordinates in mm, of all three. Pictures are turned to the nearest
         RAS axes and stand in the radiological convention: the patient's right is on the left.
@@ -56,7 +56,7 @@ def overlay(
     figure.text(
         0.012,
         0.02,
-        f"Shown: {shown}. Yellow: outline of the prediction. "
+        f"Shown: {shown}. Green: outline of the prediction. "
         "Radiological convention: the patient's right is on the left.",
         color="#9aa5b1",
         fontsize=8,

@@ -22,7 +22,8 @@ DIVERGING = LinearSegmentedColormap.from_list(
 )
 PAGE = "#0b0d10"
 """Colour behind scans."""
-_OUTLINE = "#ffee00"
+OUTLINE = "#3dff7a"
+"""Colour of the predicted class: attributions never have it."""
 _PAPER_SHARE_OF_PEAK = 0.01
 
 
@@ -123,6 +124,15 @@ def cut(
     return Cut(grid, indices, grey_cuts, cuts(values), cuts(opacity), cuts(mask), limit)
 
 
+def colour_stops(n: int = 16) -> dict[str, list[list[int]]]:
+    """Return the colours of `DIVERGING` from 0 to either end ``[n][red, green, blue]``, as plain data."""
+    places = np.linspace(0.0, 0.5, n)
+    return {
+        name: (DIVERGING(0.5 + sign * places)[:, :3] * 255).round().astype(int).tolist()
+        for name, sign in (("raises", 1), ("lowers", -1))
+    }
+
+
 def draw_planes(axes: Sequence[Axes], seen: Cut) -> None:
     """Draw axial, coronal and sagittal slice on three axes."""
     colour = Normalize(-seen.limit, seen.limit, clip=True)
@@ -167,7 +177,7 @@ def _outline(ax: Axes, inside: Mask, extent: tuple[float, float, float, float]) 
     r, c = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])  # between the voxels of a column
     level = np.stack([np.stack([c, r], axis=1), np.stack([c + 1, r], axis=1)], axis=1)
     edges = np.concatenate([upright, level]) * (extent[1] / columns, -extent[3] / rows) + (0, extent[3])
-    ax.add_collection(LineCollection(list(edges), colors=_OUTLINE, linewidths=0.8, capstyle="projecting"))
+    ax.add_collection(LineCollection(list(edges), colors=OUTLINE, linewidths=0.8, capstyle="projecting"))
 
 
 def _letters(ax: Axes, plane: Plane, index: int, grid: Grid) -> None:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 import xarray as xr
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -26,6 +27,8 @@ GRID = "#e4e7eb"
 """Colour of lines behind the data."""
 MISSING = "#eef0f2"
 """Colour of a cell without a number."""
+PRINT_DPI = 300
+"""Of what is no vector in a file for print: slices of scans."""
 COHORT_COLOURS = ("#0072B2", "#D55E00")
 """Of the cohorts, in their order: told apart by all kinds of colour vision."""
 
@@ -45,10 +48,31 @@ def to_png(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def to_svg(figure: Figure) -> bytes:
-    """Return a figure as an SVG file, for print."""
+    """Return a figure as an SVG file, its text as text, for print."""
+    return _printed(figure, "svg", {"Date": None})
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """Return a figure as a PDF file, its text as text, for print."""
+    return _printed(figure, "pdf", {"CreationDate": None})
+
+
+def _printed(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor=figure.get_facecolor())
+    with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}):
+        figure.savefig(
+            buffer, format=kind, metadata=metadata, facecolor=figure.get_facecolor(), dpi=PRINT_DPI
+        )
     return buffer.getvalue()
+
+
+def signed(figure: Figure, text: str) -> Figure:
+    """Say in small letters above the title of a figure what it is of; return the figure."""
+    height = figure.get_figheight()
+    dark = figure.get_facecolor()[:3] != (1.0, 1.0, 1.0)
+    colour = FAINT if dark else SUBDUED
+    figure.text(0.015, 1 - 0.02 / height, text, va="top", fontsize=6.5, color=colour, gid="of")
+    return figure
 
 
 def text_colour(name: str) -> tuple[float, float, float]:

@@ -22,6 +22,8 @@ from agg2exp_core.figures import (
     heat_map,
     quality_figure,
     semantic_graph,
+    signed,
+    to_pdf,
     to_png,
     to_svg,
 )
@@ -66,7 +68,12 @@ def draw(settings: AnalyseSettings, summary: dict[str, Any]) -> tuple[dict[str, 
     graph = None
     for name, caption, explanation, figure in _pictures(store, settings, summary):
         on_page = figure.get_facecolor()[:3] == (1.0, 1.0, 1.0)
-        files = {f"figures/{name}.png": to_png(figure), f"figures/{name}.svg": to_svg(figure)}
+        signed(figure, f"{settings.label}, {_of(store)}")
+        files = {
+            f"figures/{name}.png": to_png(figure),
+            f"figures/{name}.svg": to_svg(figure),
+            f"figures/{name}.pdf": to_pdf(figure),
+        }
         if name == "graph":
             graph = Graph(caption, files[f"figures/{name}.png"])
         if on_page:
@@ -82,6 +89,12 @@ def draw(settings: AnalyseSettings, summary: dict[str, Any]) -> tuple[dict[str, 
     summary = summary | {"files": named, "skipped": summary["skipped"] | left_out}
     write_summary(store, folder, summary)
     return summary, graph
+
+
+def _of(store: Store) -> str:
+    """Return in words which model and cohort pictures are of."""
+    model = f"model {store.model['name']}" if store.model else "of an imported table"
+    return f"{model}, store {store.uri.rstrip('/').rpartition('/')[2]}"
 
 
 def _not_drawn(store: Store, label: str, drawn: set[str]) -> dict[str, str]:
@@ -191,7 +204,7 @@ def _of_voxels(store: Store, label: str, explained: list[str], scored: list[str]
     classes = [name for name in explained if name in units and name != BACKGROUND]
     text = (
         f"Axial, coronal and sagittal slice with most of the class. Shown is {shown_rule(store, label)}: "
-        "red raises the class, blue lowers it; the prediction is outlined in yellow. "
+        "red raises the class, blue lowers it; the prediction is outlined in green. "
         "Colours end at the 99th percentile of what is shown. The patient's right is on the left."
     )
     caption = f"All classes of {ranked[0]}"

@@ -35,7 +35,7 @@ class BrowserVolume:
         For an attribution: the absolute value that the strongest 1, 2, 5, 10, 20% of voxels exceed, in stored
         units.
     unit : float
-        For an attribution: what a step of the stored integers stands for.
+        What a step of the stored integers stands for, where it stands for something.
     """
 
     nifti: bytes
@@ -63,6 +63,19 @@ def packed_image(values: FloatVolume, grid: Grid, most_bytes: int = IMAGE_BYTES)
         return np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
 
     return _fitting(encode, grid, most_bytes)
+
+
+def packed_hounsfield(
+    hu: FloatVolume, grid: Grid, step: float, most_bytes: int = IMAGE_BYTES
+) -> BrowserVolume:
+    """Return an image ``[X, Y, Z]`` in whole steps of so many HU, averaged over blocks of voxels."""
+
+    def encode(blocks: Shape3) -> NDArray[Any]:
+        means = np.nan_to_num(_means(hu, blocks), nan=-1024.0)
+        return np.rint(np.clip(means / step, -32768, 32767)).astype(np.int16)
+
+    volume = _fitting(encode, grid, most_bytes)
+    return BrowserVolume(volume.nifti, volume.spacing_mm, unit=step)
 
 
 def packed_labels(labels: LabelVolume, grid: Grid, most_bytes: int = LABEL_BYTES) -> BrowserVolume:

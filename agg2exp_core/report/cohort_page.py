@@ -33,12 +33,13 @@ from agg2exp_core.report.scan_page import Beside, scan_page
 from agg2exp_core.report.scan_sections import range_over_scans
 from agg2exp_core.report.scans import (
     MOST_SCANS,
+    first_section,
     scans_section,
     triage_section,
     unusual_section,
     wanted_scans,
 )
-from agg2exp_core.report.sections import Column, DataTable, Link, Page, Picture, Section
+from agg2exp_core.report.sections import Column, DataTable, Link, Page, Picture, Section, gathered
 from agg2exp_core.store import Label, Store
 
 VOLUMES = ("all", "flagged", "none")
@@ -190,8 +191,8 @@ def _cohort_page(
     scan_ids = [str(scan_id) for scan_id in local["scan"].values]
     remarks = {name: sentence(store.scan(name).remarks()) for name in scan_ids} if summary is None else {}
     sections = [
+        *(triage_section(analyses, pages) or [first_section(analyses, pages)]),
         _method_section(),
-        *triage_section(analyses, pages),
         scans_section(scan_ids, failures, analyses, pages, outcomes, remarks),
         unusual_section(analyses, pages),
         matrix_section(local, matrix),
@@ -214,7 +215,7 @@ def _cohort_page(
     }
     if summary is not None:
         facts["Scans in this run"] = f"{len(outcomes)}, of which {summary.n_done} explained"
-    return Page(f"{label}: what the model relies on", facts, links, sections)
+    return Page(f"{label}: what the model relies on", facts, links, gathered(sections))
 
 
 def _overlays(out: Output, store: Store, summary: RunSummary | None) -> list[Picture]:

@@ -104,7 +104,8 @@ def quality_section(analyses: Analyses) -> Section:
         columns = [_CLASS, Column("n", "Scans", "count"), Column("spearman", "Spearman", "number"), *_P]
         tables.append(DataTable("Rank correlation of score and Dice", columns, agreement))
     text = [
-        "A useful score is high where the segmentation is poor: its rank correlation with Dice is negative."
+        "A useful score is high where the segmentation is poor: its rank correlation with Dice is negative.",
+        *analyses.told("--dice"),
     ]
     return Section("quality", "Agreement with quality", text=text, tables=tables)
 
@@ -138,7 +139,8 @@ def patients_section(analyses: Analyses) -> Section:
         tables.append(DataTable("Words of reports that differ most in frequency", columns, rows))
     text = [
         "Whether flagged scans differ from the others in the patients' metadata, or in the words of their "
-        "radiology reports."
+        "radiology reports.",
+        *analyses.told("--metadata", "--reports"),
     ]
     return Section("patients", "Metadata and reports", text=text, tables=tables)
 

@@ -47,6 +47,11 @@ class Analyses:
         frame = self.tables.get(name)
         return None if frame is None or frame.empty else frame
 
+    def told(self, *options: str) -> list[str]:
+        """Return in sentences what of the evidence was used, by the options that named it."""
+        told = self.summary.get("told", {})
+        return [f"{option}: {'; '.join(told[option])}." for option in options if told.get(option)]
+
     def why_missing(self, analysis: str, needs: str = "") -> Missing:
         """Return why an analysis is missing, and the command that makes it."""
         command = f"agg2exp analyse STORE {needs}".rstrip()

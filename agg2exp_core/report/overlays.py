@@ -53,7 +53,7 @@ def overlay_pictures(
 ) -> list[Picture]:
     """Write a picture of each of some classes, at addresses without their endings."""
     scan_id = voxels.scan_store.scan_id
-    explanation = f"Shown is {shown_rule(store, label)}; the prediction is outlined in yellow."
+    explanation = f"Shown is {shown_rule(store, label)}; the prediction is outlined in green."
     pictures = []
     for name, stem in stems.items():
         values, percentile = shown_voxels(store, voxels.scan_store, label, name, voxels.prediction)

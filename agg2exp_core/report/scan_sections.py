@@ -156,8 +156,8 @@ def overlays_section(pictures: list[Picture]) -> Section:
     return Section("pictures", "On three planes", text=text, pictures=pictures)
 
 
-def volume_section(spacing_mm: tuple[float, float, float] | None) -> Section:
-    """Return the section of the volume viewer; without volumes it says so."""
+def volume_section(spacing_mm: tuple[float, float, float] | None, opens_on: str = "") -> Section:
+    """Return the section of the viewer, which opens on a reason; without volumes it says so."""
     if spacing_mm is None:
         return Section(
             "volume",
@@ -169,8 +169,13 @@ def volume_section(spacing_mm: tuple[float, float, float] | None) -> Section:
         "volume",
         "Volume",
         text=[
+            *([f"It opens on the first reason: {opens_on}."] if opens_on else []),
             "Click or drag to move, scroll to go through the slices; the patient's right is on the left. "
-            "Warm colours raise the output for the class, cold ones lower it. Volumes are coarsened to "
-            f"{x:.1f} by {y:.1f} by {z:.1f} mm for this page; agg2exp export writes them as they are."
+            "Warm colours raise the output for the class, cold ones lower it; the predicted class is green. "
+            f"Volumes are coarsened to {x:.1f} by {y:.1f} by {z:.1f} mm for this page; agg2exp export writes "
+            "them as they are.",
+            "Keys, once the picture is chosen: arrows move right, left, to the head and to the feet, "
+            "Page Up and Page Down to the front and back; 1 to 5 choose the window, A hides the attribution, "
+            "P the prediction, H goes to the class.",
         ],
     )

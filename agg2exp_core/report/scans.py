@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from agg2exp_core.labels import readable
 from agg2exp_core.pipeline.outcomes import ScanOutcome
 from agg2exp_core.report.charts import scores_chart
 from agg2exp_core.report.inputs import Analyses
@@ -16,6 +17,8 @@ _MOST_ROWS = 2000
 """Of reasons and candidates."""
 MOST_SCANS = 500
 """That a page lists, or draws one by one, beside those that want a look."""
+N_FIRST = 20
+"""Scans that the first section names."""
 
 
 def wanted_scans(analyses: Analyses) -> set[str]:
@@ -25,6 +28,43 @@ def wanted_scans(analyses: Analyses) -> set[str]:
         return set()
     is_new = scans["new"] if not scans["new"].all() else False
     return set(scans.loc[scans["flagged"] | scans["unsure"] | is_new, "scan"])
+
+
+def first_section(analyses: Analyses, pages: Mapping[str, str]) -> Section:
+    """Return which scans to look at first, which organ, and why: the start of the page."""
+    title = "Which scans first"
+    scans, reasons = analyses.table("scans"), analyses.table("reasons")
+    if scans is None or reasons is None:
+        missing = analyses.why_missing("outliers")
+        return Section("first", title, text=["No scan is ranked, so begin with any."], missing=missing)
+    chosen = scans[scans["flagged"].eq(True) | scans["unsure"].eq(True)].sort_values(
+        ["flagged", "score"], ascending=False
+    )
+    if chosen.empty:
+        return Section("first", title, text=[f"None of {n_scans(len(scans))} stands out; begin with any."])
+    why = reasons.groupby("scan", sort=False).first().reindex(chosen["scan"])
+    unsure = "the prediction is unusually uncertain"
+    rows = pd.DataFrame(
+        {
+            "scan": chosen["scan"],
+            "organ": np.where(chosen["flagged"], why["class"].map(readable, na_action="ignore"), "any"),
+            "why": [
+                "; ".join([reason] * bool(flagged) + [unsure] * bool(is_unsure))
+                for reason, flagged, is_unsure in zip(
+                    why["sentence"].fillna("its shares are unusual"),
+                    chosen["flagged"],
+                    chosen["unsure"],
+                    strict=True,
+                )
+            ],
+        }
+    )
+    columns = [Column("scan", "Scan"), Column("organ", "Organ"), Column("why", "Why")]
+    rest = len(rows) - N_FIRST
+    text = f"Look at {n_scans(len(rows))} of {len(scans)} first, in this order."
+    text += f" The table of all scans holds {rest} more." if rest > 0 else ""
+    table = DataTable("The first reason of each", columns, rows.head(N_FIRST), links=pages)
+    return Section("first", title, text=[text], tables=[table])
 
 
 def scans_section(
@@ -69,6 +109,7 @@ def scans_section(
         columns += [Column("p_value", "p", "p")]
         if scores["entropy"].notna().any():
             columns += [Column("unsure", "Uncertain", "flag"), Column("entropy", "Entropy, nats", "number")]
+        text += analyses.told("matrices")
         text += _scores_text(scores, analyses.summary, len(set(scan_ids) - set(scores["scan"])))
         linked = scores.assign(page=[pages.get(scan, "") for scan in scores["scan"]])
         every = -(-len(linked) // MOST_SCANS)
@@ -165,7 +206,7 @@ def triage_section(analyses: Analyses, pages: Mapping[str, str]) -> list[Section
         "bound holds for most poor segmentations of the kinds that calibration planted, not for all."
     ]
     table = DataTable("Scans by predicted Dice, the worst first", columns, listed, links=pages)
-    return [Section("triage", "What to look at first", text=text, tables=[table])]
+    return [Section("first", "Which scans first", text=text, tables=[table])]
 
 
 def unusual_section(analyses: Analyses, pages: Mapping[str, str]) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -189,6 +189,34 @@ class Page:
     sections: Sequence[Section]
     explained: Sequence[str] = ()
     viewer: Viewer | None = None
+
+
+def gathered(sections: Sequence[Section]) -> list[Section]:
+    """Return the sections that hold something, and ahead of what to try next one of what is missing."""
+    absent = [section for section in sections if section.missing is not None]
+    kept = [
+        replace(section, missing=None)
+        for section in sections
+        if section.missing is None or section.text or section.charts or section.pictures or section.tables
+    ]
+    if not absent:
+        return kept
+    rows: dict[Missing, list[str]] = {}
+    for section in absent:
+        assert section.missing is not None
+        rows.setdefault(section.missing, []).append(section.title)
+    frame = pd.DataFrame(
+        [(", ".join(titles), f"{why.reason}.", why.command or MISSING) for why, titles in rows.items()],
+        columns=["part", "reason", "command"],
+    )
+    columns = [
+        Column("part", "Part"),
+        Column("reason", "Why it is not here"),
+        Column("command", "What adds it"),
+    ]
+    table = DataTable("Parts without anything to show", columns, frame)
+    place = next((n for n, section in enumerate(kept) if section.anchor == "next"), len(kept))
+    return [*kept[:place], Section("missing", "Not in this report", tables=[table]), *kept[place:]]
 
 
 def shown(value: Any, kind: str) -> str:

@@ -38,6 +38,10 @@ class ScanRef:
     path: Path
 
 
+_SAME_IN_EACH = ("ct", "mr", "mri", "pet", "image", "img", "scan", "volume")
+"""Names of files that every scan's folder has, so that they tell no scan."""
+
+
 def find_scans(
     arguments: Sequence[str | Path], scan_id: str | None = None, known: Mapping[str, str] | None = None
 ) -> tuple[list[ScanRef], list[ScanError]]:
@@ -121,9 +125,12 @@ def scan_ids(paths: Sequence[Path]) -> list[str]:
 
 
 def _names(paths: Sequence[Path], arguments: Sequence[str | Path]) -> list[str]:
-    """Name the scans; an only ``ct.nii.gz`` below a folder has the name that it will have beside others."""
-    if len(paths) == 1 and any(Path(argument) == paths[0].parent.parent for argument in arguments):
-        return [safe_name(paths[0].parent.name)]
+    """Name the scans; an only ``ct.nii.gz`` of a folder has the name that it will have beside others."""
+    if len(paths) == 1:
+        (path,) = paths
+        above = [path.parent.parent, *([path.parent] if stem(path).lower() in _SAME_IN_EACH else [])]
+        if any(Path(argument) in above for argument in arguments):
+            return [safe_name(path.parent.resolve().name)]
     return scan_ids(paths)
 
 

@@ -14,11 +14,18 @@ from agg2exp_core.errors import UsageError
 from agg2exp_core.files import whole_file
 from agg2exp_core.types import Grid
 
+_DESCRIPTION_BYTES = 79
 SCANNER = 1
 """NIfTI's code of an affine in the scanner's own coordinates."""
 
 
-def write_nifti(path: str | Path, values: NDArray[Any], grid: Grid) -> None:
+LABELS, ESTIMATE = "label", "estimate"
+"""NIfTI's intents of a label map, and of computed values."""
+
+
+def write_nifti(
+    path: str | Path, values: NDArray[Any], grid: Grid, *, intent: str = "none", description: str = ""
+) -> None:
     """Write a volume so that it is there complete or not at all.
 
     Parameters
@@ -30,6 +37,10 @@ def write_nifti(path: str | Path, values: NDArray[Any], grid: Grid) -> None:
         is negative), real numbers become float32. Channels become the fourth axis of the file.
     grid : Grid
         Where the voxels lie. Its affine is the sform, and the qform too unless it is sheared.
+    intent : str
+        NIfTI's name of what the values are: `LABELS`, `ESTIMATE` or none.
+    description : str
+        What they are in words that name nobody; a header holds 79 letters of it.
 
     Raises
     ------
@@ -38,7 +49,7 @@ def write_nifti(path: str | Path, values: NDArray[Any], grid: Grid) -> None:
 
     Notes
     -----
-    Equal input gives equal bytes. The header holds geometry and data type alone.
+    Equal input gives equal bytes. The header holds geometry, data type, intent and description alone.
     """
     path = Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
@@ -56,6 +67,8 @@ def write_nifti(path: str | Path, values: NDArray[Any], grid: Grid) -> None:
             remedy="resample the values to the grid first",
         )
     image = _image(values, grid)
+    image.header.set_intent(intent)
+    image.header["descrip"] = description.encode("ascii", "replace")[:_DESCRIPTION_BYTES]
     with whole_file(path) as partial:
         nib.save(image, partial)
 

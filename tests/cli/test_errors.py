@@ -1,6 +1,5 @@
 """What may leave the command line: an exit code and one line; a traceback with --debug alone."""
 
-import contextlib
 import subprocess
 
 import prefect.exceptions
@@ -38,16 +37,8 @@ FOREIGN = [
 
 def made(kind):
     """An error of a kind, whatever its constructor wants."""
-    for wanted in (
-        ("first line\nsecond line",),
-        (1, "command"),
-        ("utf-8", b"x", 0, 1, "why"),
-        ("x", "y", "z"),
-        (),
-    ):
-        with contextlib.suppress(TypeError, AttributeError):
-            return kind(*wanted)
-    raise NotImplementedError(kind)
+    told = {"__init__": lambda self: None, "__str__": lambda self: "first line\nsecond line"}
+    return type(kind.__name__, (kind,), told)()
 
 
 def raising(monkeypatch, error):

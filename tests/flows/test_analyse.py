@@ -123,15 +123,12 @@ def test_pictures_are_drawn_light_and_dark_and_the_report_is_linked(tmp_path):
     assert {"matrix", "matrix_signed", "graph", "row_heart", "panels", "context"} <= names
     for picture in pictures:
         assert picture["caption"]
-        assert len(picture["files"]) == 4
+        assert len(picture["files"]) == 5
         assert set(picture["files"]) <= set(summary["files"])
         for file in picture["files"]:
             start = store.read_file(f"analysis/{LABEL}/{file}")[:300]
-            assert (
-                start.startswith(b"\x89PNG")
-                if file.endswith(".png")
-                else b"<svg" in start or b"<?xml" in start
-            )
+            begins = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
+            assert start.startswith(begins[file[-4:]])
 
 
 @pytest.mark.service

@@ -5,14 +5,18 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
+from agg2exp_core.figures.planes import OUTLINE, colour_stops
 from agg2exp_core.report.browser_volumes import (
     BrowserVolume,
     coarse_grid,
     packed_attribution,
+    packed_hounsfield,
     packed_image,
     packed_labels,
 )
+from agg2exp_core.report.intensities import in_hounsfield_units
 from agg2exp_core.types import Grid
 
 SHAPE = (23, 18, 9)
@@ -49,6 +53,41 @@ def test_an_image_keeps_to_its_budget_and_is_the_mean_of_blocks(most_bytes):
     expected = np.clip((slow_means(values, blocks) - dark) / (bright - dark), 0, 1)
     np.testing.assert_allclose(image.get_fdata() / 255, expected, atol=0.51 / 255)
     assert image.affine @ [0, 0, 0, 1] == pytest.approx(AFFINE @ [*((np.array(blocks) - 1) / 2), 1], abs=1e-4)
+
+
+def test_hounsfield_units_are_kept_in_steps():
+    hu = np.random.default_rng(0).uniform(-1024, 3000, SHAPE)
+    volume = packed_hounsfield(hu, GRID, 4.0, 100_000)
+    np.testing.assert_allclose(opened(volume).get_fdata() * volume.unit, hu, atol=2.01)
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "expected"),
+    [
+        ({"kind": "ct", "hu_range": [-1000, 1000]}, [-1000, 0, 1000]),
+        (
+            {
+                "kind": "nnunet",
+                "normalization_schemes": ["CTNormalization"],
+                "intensities": {"0": {"mean": 50.0, "std": 100.0}},
+            },
+            [50, 100, 150],
+        ),
+        ({"kind": "monai"}, None),
+        (None, None),
+    ],
+)
+def test_preprocessing_is_undone_where_it_is_known(preprocessing, expected):
+    hu = in_hounsfield_units(np.array([0.0, 0.5, 1.0]), preprocessing)
+    assert (hu is None) if expected is None else np.allclose(hu, expected)
+
+
+def test_colours_of_the_viewer_are_those_of_pictures_and_never_the_tint():
+    stops = colour_stops()
+    ends = [to_rgb(colour) for colour in ("#ffb067", "#67e8ff")]
+    assert np.allclose([stops["raises"][-1], stops["lowers"][-1]], np.multiply(ends, 255), atol=1)
+    tint = np.multiply(to_rgb(OUTLINE), 255)
+    assert min(np.linalg.norm(np.subtract(rgb, tint)) for part in stops.values() for rgb in part) > 120
 
 
 def test_blocks_are_nearly_cubes():

@@ -29,7 +29,7 @@ from agg2exp_core.report.sections import (
 )
 from tests.analysis.example import CLASSES, LABEL, ODD
 from tests.report.making import SHAPE, WITH_VOLUMES, analysed_store, bare_store, written
-from tests.report.reading import check_page, data_in, parsed, section, text_of
+from tests.report.reading import check_page, data_in, parsed, rows_of, section, text_of
 
 HOSTILE = "</script><script>alert(1)</script>\"'&"
 SPACE = "\N{NO-BREAK SPACE}"
@@ -109,6 +109,35 @@ def test_a_scans_row_stands_beside_the_normal_range(analysed):
     assert next(r for r in rows if (r["class"], r["roi"]) == ("heart", "ribs"))["place"] == "above"
 
 
+def test_the_first_section_says_which_scans_which_organ_and_why(analysed):
+    store, out = analysed
+    reasons = pd.read_csv(f"{store.uri}/analysis/{LABEL}/reasons.csv")
+    tree = parsed((out / "index.html").read_text())
+    assert next(tree.iter("section")).get("id") == "first"
+    (table,) = section(tree, "first").iter("table")
+    head, *rows = rows_of(table)
+    assert head == ["Scan", "Organ", "Why"]
+    scores = pd.read_csv(f"{store.uri}/analysis/{LABEL}/scans.csv").query("flagged")
+    assert [row[0] for row in rows] == scores.sort_values("score", ascending=False)["scan"].tolist()
+    for scan, organ, why in rows:
+        first = reasons[reasons["scan"] == scan].iloc[0]
+        assert (organ, why) == (first["class"], first["sentence"])
+
+
+def test_a_flagged_scan_opens_on_its_first_reason(analysed):
+    store, out = analysed
+    page = (out / f"{LABEL}/scans/{ODD}.html").read_text()
+    tree = parsed(page)
+    (list_of_classes,) = [one for one in tree.iter("select") if one.get("id") == "choice-explained"]
+    assert next(list_of_classes.iter("option")).get("value") == "heart"
+    told = json.loads(next(one.text for one in tree.iter("script") if one.get("id") == "viewer-data"))
+    assert told["first"]["name"] == "heart"
+    prediction, affine = store.scan(ODD).prediction(), store.scan(ODD).image().affine
+    voxel = np.rint(np.linalg.inv(affine) @ [*told["first"]["centre_mm"], 1])[:3].astype(int)
+    assert prediction.class_names[prediction.labels[tuple(voxel)]] == "ribs"
+    assert "It opens on the first reason: 38% of what explains heart lies in ribs" in page
+
+
 def test_volumes_are_the_stores_in_steps(analysed):
     store, out = analysed
     there = store.scan(ODD)
@@ -168,11 +197,21 @@ def test_volumes_of_flagged_scans_alone(analysed, tmp_path):
 def test_a_store_without_analyses_has_a_report_that_says_what_is_missing(tmp_path):
     out = written(bare_store(tmp_path / "store"), tmp_path / "out")
     tree = parsed((out / "index.html").read_text())
-    for anchor, option in (("scans", ""), ("drift", "--reference"), ("quality", "--dice"), ("benchmark", "")):
-        said = text_of(section(tree, anchor))
-        assert "Not available: " in said
-        assert f"agg2exp {'benchmark' if anchor == 'benchmark' else 'analyse'}" in said
-        assert option in said
+    anchors = {one.get("id") for one in tree.iter("section")}
+    assert {"drift", "quality", "benchmark"}.isdisjoint(anchors)
+    (table,) = section(tree, "missing").iter("table")
+    missing = {part: row for row in rows_of(table)[1:] for part in row[0].split(", ")}
+    for title, command in (
+        ("Which scans first", "agg2exp analyse STORE"),
+        ("Drift", "agg2exp analyse STORE --reference REFERENCE"),
+        ("Agreement with quality", "agg2exp analyse STORE --dice DICE.csv"),
+        ("Benchmark of methods", "agg2exp benchmark SCANS --model MODEL --out STORE"),
+    ):
+        assert missing[title][1:] in (
+            ["the store has not been analysed yet.", command],
+            ["no benchmark of attribution methods was run on these scans.", command],
+        )
+    assert "No scan is ranked" in text_of(section(tree, "first"))
     assert data_in(tree, "context")
     page = parsed((out / f"{LABEL}/scans/s0000.html").read_text())
     assert {row["place"] for row in data_in(page, "row")} == {"too few scans to say"}

@@ -5,8 +5,18 @@
   const chosen = () =>
     Object.fromEntries([...document.querySelectorAll("[data-choice]")].map((s) => [s.dataset.choice, s.value]));
 
+  const LABELS = 190;  // beside a chart: names of regions
+
+  // A chart that is wider than a narrow page gets its width, and its legend below.
+  function fitted(text, room) {
+    const spec = JSON.parse(text);
+    if (typeof spec.width !== "number" || spec.width + LABELS <= room) return spec;
+    const narrow = JSON.parse(text.replaceAll(/"orient": ?"right"/g, '"orient": "bottom", "columns": 2'));
+    return { ...narrow, width: Math.max(140, room - LABELS) };
+  }
+
   async function draw(box) {
-    const spec = JSON.parse(document.getElementById(box.dataset.chart).textContent);
+    const spec = fitted(document.getElementById(box.dataset.chart).textContent, box.parentNode.clientWidth);
     const { view } = await vegaEmbed(box, spec, {
       actions: false, ast: true, defaultStyle: false, renderer: "svg", tooltip: { disableDefaultStyle: true },
     });
