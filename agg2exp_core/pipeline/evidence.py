@@ -27,6 +27,8 @@ from agg2exp_core.store import Store, open_store
 
 DOUBTS = ("entropy", "uncertainty")
 """What a stored prediction tells of its doubts, class by class."""
+_OF_REFERENCE = ("mass", "n_voxels", "volume_share")
+"""Variables of its matrices that are looked at."""
 _TEXTS = ("scan", "class", "roi", "word", "column")
 """Columns of tables that hold names."""
 
@@ -47,7 +49,7 @@ def evidence_of(settings: AnalyseSettings) -> Evidence:
     same_model, reference_entropy = True, None
     if settings.reference is not None:
         other = open_store(settings.reference)
-        reference = other.importance(settings.label)
+        reference = other.importance(settings.label, _OF_REFERENCE)
         shared = _shared(
             store, other, {*map(str, local["scan"].values)} & {*map(str, reference["scan"].values)}
         )
