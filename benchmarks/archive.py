@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import resource
+import shutil
 import tempfile
 import threading
 import time
@@ -222,6 +223,8 @@ def measure_reads(folder: Path, size: Size) -> list[Row]:
     over = threading.Event()
 
     def state(number: int, n_scans: int) -> None:
+        for n in range(n_scans, 6):
+            shutil.rmtree(Path(store.uri, f"scans/{name_of(n)}.zarr"), ignore_errors=True)
         for n in range(n_scans):
             one = rows[n].assign({name: rows[n][name] * 0 + number for name in rows[n]})
             Path(store.uri, f"scans/{name_of(n)}.zarr").mkdir(parents=True, exist_ok=True)
@@ -234,7 +237,7 @@ def measure_reads(folder: Path, size: Size) -> list[Row]:
     def write() -> None:
         nonlocal n_states
         while not over.is_set():
-            for n_scans in (4, 5, 6):  # all change, some are added
+            for n_scans in (4, 5, 6):  # all change and two go, one is added, one is added
                 state(n_states // 3 + 2, n_scans)
                 n_states += 1
 

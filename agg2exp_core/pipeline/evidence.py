@@ -37,6 +37,8 @@ DICE = ("soft_dice", "member_dice")
 """What it tells of its Dice, which falls with suspicion: the sign is one less it, named with ``_loss``."""
 NO_DOUBTS = pd.DataFrame(columns=["scan", "class", "soft_dice", "n_voxels"])
 """What `QualityMap.predict` takes, without a row."""
+_OF_REFERENCE = ("mass", "n_voxels", "volume_share")
+"""Variables of its matrices that are looked at."""
 _TEXTS = ("scan", "class", "roi", "word", "column")
 """Columns of tables that hold names."""
 
@@ -57,7 +59,7 @@ def evidence_of(settings: AnalyseSettings) -> Evidence:
     same_model, reference_entropy = True, None
     if settings.reference is not None:
         other = open_store(settings.reference)
-        reference = other.importance(settings.label)
+        reference = other.importance(settings.label, _OF_REFERENCE)
         shared = _shared(
             store, other, {*map(str, local["scan"].values)} & {*map(str, reference["scan"].values)}
         )

@@ -18,8 +18,10 @@ from agg2exp_core.store.root import Root
 
 STALE_H = 24.0
 """After which a mark whose process cannot be asked counts no more."""
+_STALE_REDUCER_H = 1.0
+"""The same of a reducer, for whom others wait."""
 _WAIT_S = 600.0
-_POLL_S = 0.2
+_POLL_S, _SETTLE_S = 0.2, 1.0
 _WRITING, _REMOVING, _REDUCING = "writing", "removing", "reducing"
 _REDUCER = "reducing.json"
 """The mark of who writes the matrices."""
@@ -57,7 +59,7 @@ class Mark:
                 return abs(psutil.Process(self.pid).create_time() - self.born) < 2
             except psutil.NoSuchProcess:
                 return False
-        return hours_since(self.since) < STALE_H
+        return hours_since(self.since) < (_STALE_REDUCER_H if self.kind == _REDUCING else STALE_H)
 
 
 @contextmanager
@@ -112,11 +114,14 @@ def reducing(root: Root) -> Iterator[None]:
         If somebody has been at it for ten minutes.
     """
     mine = asdict(_mark(_REDUCING)) | {"run": uuid.uuid4().hex}
-    deadline = time.monotonic() + _WAIT_S
-    while (held := root.claim_json(_REDUCER, mine)) != mine:
-        if held is not None and not Mark(**{key: held[key] for key in held if key != "run"}).counts:
-            root.delete(_REDUCER)  # of two who find it so, the one that claims last stays
-            time.sleep(_POLL_S)
+    deadline, has_taken_over = time.monotonic() + _WAIT_S, False
+    while (held := root.claim_json(_REDUCER, mine)) != mine or has_taken_over:
+        if held == mine:  # who found the same mark stale at that moment may have removed this one by now
+            has_taken_over = False
+            time.sleep(_SETTLE_S)
+        elif held is not None and not Mark(**{key: held[key] for key in held if key != "run"}).counts:
+            root.delete(_REDUCER)
+            has_taken_over = True
         elif time.monotonic() > deadline:
             raise StoreError(
                 f"{root.uri}/importance.zarr",

@@ -84,3 +84,20 @@ def test_marks_of_other_machines_count_for_a_day(store):
     with removing(store.root, "s1") as free:
         assert not free
     assert marks(store) == ["other.json"]
+
+
+def test_one_reduces_at_a_time_and_who_is_gone_is_not_waited_for(store, monkeypatch):
+    monkeypatch.setattr(locks, "_SETTLE_S", 0.01)
+    with locks.reducing(store.root):
+        monkeypatch.setattr(locks, "_WAIT_S", 0.3)
+        with pytest.raises(StoreError, match="one run at a time"), locks.reducing(store.root):
+            pass
+    assert store.root.get_json("reducing.json") is None
+    gone = locks.Mark("reducing", "2999-01-01T00:00:00+00:00", socket.gethostname(), 1, 0.0)
+    store.root.put_json("reducing.json", vars(gone) | {"run": "x"})
+    with locks.reducing(store.root):
+        assert store.root.get_json("reducing.json")["pid"] == os.getpid()
+    elsewhere = locks.Mark("reducing", "2026-01-01T00:00:00+00:00", "elsewhere", 1, 0.0)
+    store.root.put_json("reducing.json", vars(elsewhere) | {"run": "x"})
+    with locks.reducing(store.root):
+        pass
