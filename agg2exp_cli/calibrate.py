@@ -30,7 +30,7 @@ def calibrate(
 
     from agg2exp_cli.exit_codes import DONE, SOME_FAILED
     from agg2exp_cli.running import console
-    from agg2exp_core.models.trust import check_reference
+    from agg2exp_core.models import check_reference
     from agg2exp_core.pipeline.calibrate import FILE
     from agg2exp_core.pipeline.calibrate import calibrate as carry_out
     from agg2exp_core.pipeline.outcomes import ScanJob

@@ -2,8 +2,9 @@
 
 Makes the cohorts `reference`, `hospital` and `failures` with their planted failures (4 mm), explains them
 with the packaged model (SmoothGrad of few samples, matrices alone), compares its predictions with the truth,
-and tells how well each outlier detector and each plain sign finds the scans with a poor segmentation. What
-is there already is not computed again.
+and tells how well each outlier detector and each plain sign finds the scans with a poor segmentation. Then
+corrupts some reference scans, and tells how near the predicted Dice is and how often its bound holds. What is
+there already is not computed again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rich.table import Table
 
 from agg2exp_core.analysis import DETECTORS, OutlierSettings, cohort_of, read_dice
 from agg2exp_core.analysis.agreement import MEANS, agreement
-from agg2exp_core.analysis.detection import detection
+from agg2exp_core.analysis.detection import detection, trust
 from agg2exp_core.analysis.outliers import find_outliers, find_uncertain
 from agg2exp_core.errors import ScanError
 from agg2exp_core.labels import THORAX_CLASSES, readable
@@ -32,6 +33,8 @@ from agg2exp_core.phantom import members
 from agg2exp_core.pipeline.evidence import evidence_of
 from agg2exp_core.pipeline.settings import AnalyseSettings
 from agg2exp_core.prediction import predict
+from agg2exp_core.quality import fit_maps, fit_margins
+from agg2exp_core.quality.calibration import CLEAN, predict_dice
 from agg2exp_core.training import Example, evaluate, examples_of, read_config
 from agg2exp_core.training.config import TreeData
 
@@ -40,6 +43,8 @@ MODEL = "thorax_phantom"
 SPACING_MM = 4.0
 RATE = 0.05
 """Share of good scans that each score may flag."""
+N_CALIBRATING = 8
+"""Reference scans that are corrupted."""
 LETTERS = {"log_ratio": "S", "isolation_forest": "F", "entropy": "E", "uncertainty": "U", "volume": "V"}
 """Of the signs in the table of severities."""
 
@@ -102,6 +107,61 @@ def _usable(examples: Sequence[Example]) -> Iterator[Example]:
         yield example
 
 
+def calibrate(out: Path) -> Path:
+    """Corrupt reference scans; return the folder of what was learnt."""
+    scans = sorted((out / "reference").glob("*/ct.nii.gz"))[:N_CALIBRATING]
+    folder, dice = out / "calibration", str(out / "dice_reference.csv")
+    _agg2exp("calibrate", *map(str, scans), "--model", MODEL, "--out", str(folder), "--dice", dice)
+    return folder
+
+
+def trust_table(out: Path, cohort: str, poor: float) -> pd.DataFrame:
+    """Return how near predicted Dice is to the truth, and how often its bound holds: of scans and classes."""
+    store, quality = str(out / "stores" / cohort), str(out / "calibration" / "quality.json")
+    evidence = evidence_of(AnalyseSettings(store=store, label=LABEL, quality=quality))
+    assert evidence.predicted is not None
+    told = trust(evidence.predicted, read_dice(out / f"dice_{cohort}.csv", THORAX_CLASSES), poor)
+    return told.set_index("class").tail(2)
+
+
+def left_out_table(rows: pd.DataFrame, coverage: float, poor: float) -> pd.DataFrame:
+    """Return how often bounds hold for a kind of corruption that calibration did not see, a row a kind.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As calibration measured them: `corruption`, `class`, `soft_dice`, `n_voxels`, `dice`.
+    coverage : float
+        At which bounds should hold.
+    poor : float
+        Dice under which a segmentation is poor.
+    """
+    found, parts = {}, []
+    for kind in sorted(set(rows["corruption"]) - {CLEAN}):
+        is_kind = rows["corruption"] == kind
+        seen, new = rows[~is_kind], rows[is_kind & rows["dice"].notna()]
+        maps, margins = fit_maps(seen), fit_margins(seen, coverage=coverage, poor=poor)
+        told = predict_dice(maps, margins, new.assign(scan=range(len(new))))
+        told = told.assign(truth=new["dice"].to_numpy())
+        found[kind] = _held(told, poor)
+        parts.append(told)
+    found["all kinds"] = _held(pd.concat(parts), poor)
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("left out")
+
+
+def _held(told: pd.DataFrame, poor: float) -> dict[str, float]:
+    bounded = told[told["lower"].notna()]
+    is_poor = bounded["truth"] < poor
+    return {
+        "n": len(told),
+        "n_outside": int(told["outside"].sum()),
+        "error": float((told["dice"] - told["truth"]).abs().mean()),
+        "width": float((bounded["dice"] - bounded["lower"]).mean()),
+        "n_poor": int(is_poor.sum()),
+        "coverage_poor": float((bounded["lower"] <= bounded["truth"])[is_poor].mean()),
+    }
+
+
 def signs_of(out: Path, cohort: str, seed: int = 0) -> Signs:
     """Return the scores of all detectors beside the reference, and the plain signs of the store."""
     reference = str(out / "stores" / "reference")
@@ -114,8 +174,13 @@ def signs_of(out: Path, cohort: str, seed: int = 0) -> Signs:
         found = find_outliers(new, usual, OutlierSettings(detector=name, rate=RATE, seed=seed))
         values[name], flagged[name] = found["score"], found["flagged"]
     for name, sign in evidence.signs.items():
-        values[name] = sign
-        flagged[name] = find_uncertain(sign, known.signs[name], RATE)["unsure"]
+        # one number a scan stands for all of its classes
+        ours, theirs = (
+            one if "target" in one.dims else one.expand_dims(target=list(new.targets), axis=1)
+            for one in (sign, known.signs[name])
+        )
+        values[name] = ours
+        flagged[name] = find_uncertain(ours, theirs, RATE)["unsure"]
     dice = read_dice(out / f"dice_{cohort}.csv", THORAX_CLASSES)
     return Signs(values, flagged, dice)
 
@@ -123,7 +188,8 @@ def signs_of(out: Path, cohort: str, seed: int = 0) -> Signs:
 def detection_table(signs: Signs, poor: float) -> pd.DataFrame:
     """Return how well each sign finds the scans of which the mean Dice is under `poor`, a row a sign."""
     rows = detection(signs.values, signs.dice, poor)
-    table = rows[rows["unit"] == "scan"].set_index("sign").drop(columns="unit")
+    table = rows[rows["unit"] == "scan"].set_index("sign").drop(columns=["unit", "threshold"])
+    table["auroc_in_class"] = rows[rows["unit"] == "within class"].set_index("sign")["auroc"]
     mean = signs.dice.mean("target")
     for name, sign in signs.values.items():
         told = agreement(sign, signs.dice).set_index("class").loc[MEANS]
@@ -189,6 +255,11 @@ def main() -> None:
             f"{cohort}: mean Dice, and what flags ({', '.join(f'{b} {a}' for a, b in LETTERS.items())})",
             severity_table(signs, failures_in(cohort, given.n)),
         )
+    folder = calibrate(given.out)
+    for cohort in ("hospital", "failures"):
+        show(f"{cohort}: predicted Dice", trust_table(given.out, cohort, given.poor))
+    rows = pd.concat([pd.read_csv(path) for path in sorted((folder / "scans").glob("*.csv"))])
+    show("bounds at 90% for a kind of corruption that was left out", left_out_table(rows, 0.9, given.poor))
 
 
 if __name__ == "__main__":

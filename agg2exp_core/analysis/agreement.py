@@ -79,6 +79,7 @@ def unusual_composition(volume: xr.DataArray, reference: xr.DataArray) -> xr.Dat
     volume, reference : DataArray with dimensions (scan, target)
         Voxels, or shares of the scan; 0 or NaN where a class is absent.
     """
+    volume, reference = xr.align(volume, reference, join="inner", exclude="scan")
     ours, theirs = (np.nan_to_num(v.transpose("scan", "target").values) for v in (volume, reference))
     ours, theirs = (rows / rows.sum(axis=1, keepdims=True) for rows in (ours, theirs))
     distance = mahalanobis(theirs, 0, log_ratios)(ours)

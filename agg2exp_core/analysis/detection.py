@@ -45,8 +45,8 @@ def detection(
         the order of Dice itself, and with none), and `auroc_low`, `auroc_high`, `aurc_low`, `aurc_high`:
         bootstrap intervals of 95% over scans. The units are "scan" (its means), "within class" (means over
         the classes that have both good and poor ones: no threshold tells thin organs from thick ones there)
-        and "scan and class" (all pairs that have both numbers, so that a class that was not found, of Dice 0 and without a
-        sign, counts in the scan's mean alone).
+        and "scan and class" (all pairs that have both numbers, so that a class that was not found, of Dice 0
+        and without a sign, counts in the scan's mean alone).
     """
     rows = []
     for name, sign in signs.items():
@@ -79,9 +79,9 @@ def trust(predicted: pd.DataFrame, dice: xr.DataArray, threshold: float = 0.85) 
     -------
     DataFrame
         A row per class, then `MEANS` (the scans' means; without bounds) and "all classes": `class`, `n`,
-        `error` (mean absolute), `n_bounded`, `coverage` and `width` (mean distance of bound and prediction) of
-        those with a bound, and `n_poor`, `coverage_poor` of the poor ones among them: over all, a bound holds just
-        because most are good.
+        `error` (mean absolute), `n_bounded`, `coverage` and `width` (mean distance of bound and prediction)
+        of those with a bound, and `n_poor`, `coverage_poor` of the poor ones among them: over all, a bound
+        holds just because most are good.
     """
     truth = dice.rename("truth").to_dataframe().reset_index().rename(columns={"target": "class"}).dropna()
     both = predicted.merge(truth[["scan", "class", "truth"]], on=["scan", "class"])

@@ -10,24 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from agg2exp_core.analysis import read_dice
-from agg2exp_core.errors import UsageError
+from agg2exp_core.errors import ScanError, UsageError
 from agg2exp_core.files import whole_file
 from agg2exp_core.labels import BACKGROUND
 from agg2exp_core.models import load_model
 from agg2exp_core.pipeline.outcomes import Rejected, ScanJob, reason_of
+from agg2exp_core.pipeline.own_grid import segment_volume
 from agg2exp_core.pipeline.settings import CalibrateSettings
-from agg2exp_core.prediction import predict
-from agg2exp_core.quality import CORRUPTIONS, QualityMap, corrupt, fit_maps, fit_margins
+from agg2exp_core.quality import CORRUPTIONS, QualityMap, corrupt, dice_of, fit_maps, fit_margins
 from agg2exp_core.quality.calibration import CLEAN
 from agg2exp_core.random import generator
 from agg2exp_core.store import identity
-from agg2exp_core.types import Grid, LabelVolume, SegmentationModel, Volume
-from agg2exp_core.volumes import read_volume, resample
+from agg2exp_core.types import LabelVolume, SegmentationModel, Volume
+from agg2exp_core.volumes import read_volume
 
 Progress = Callable[[int, int], None]
 """Told the segmentations done and their total."""
@@ -147,30 +145,20 @@ def _rows(
     progress: Callable[[int], None],
 ) -> Iterator[dict[str, object]]:
     """Yield a row for each corruption, severity and structure that the model finds."""
-    truth, doubt = _segmented(volume, model)
+    truth, doubt = segment_volume(volume, model)
     yield from _told(CLEAN, 0.0, doubt, truth, truth, model.class_names)
     done = 1
     for name in CORRUPTIONS:
         for severity in steps:
             rng = generator("corruption", seed, volume.content_hash, name, severity)
             corrupted, expected = corrupt(volume, truth, name, severity, rng)
-            if np.ptp(corrupted.values) > 0:
-                found, doubt = _segmented(corrupted, model)
-                yield from _told(name, severity, doubt, found, expected, model.class_names)
             done += 1
             progress(done)
-
-
-def _segmented(volume: Volume, model: SegmentationModel) -> tuple[LabelVolume, dict[str, dict[str, float]]]:
-    """Return labels on the volume's own grid, and the signs of doubt on the model's."""
-    image, affine = model.preprocessing(volume)
-    model.check_channels(image, volume.path)
-    prediction = predict(model, image)
-    x, y, z = prediction.labels.shape
-    labels = resample(
-        prediction.labels, Grid((x, y, z), affine), volume.grid, interpolation="nearest", outside=0
-    )
-    return labels, {sign: dict(values) for sign, values in prediction.doubt.items()}
+            try:
+                found, doubt = segment_volume(corrupted, model)
+            except ScanError:  # what is refused never reaches the model, and needs no foretelling
+                continue
+            yield from _told(name, severity, doubt, found, expected, model.class_names)
 
 
 def _told(
@@ -192,12 +180,3 @@ def _told(
                 "n_voxels": doubt["n_voxels"][name],
                 "dice": dice[index],
             }
-
-
-def dice_of(found: LabelVolume, truth: LabelVolume, n_classes: int) -> NDArray[np.float64]:
-    """Return the Dice of each class ``[L]``; NaN where it is in neither."""
-    both = np.bincount(truth[found == truth].ravel(), minlength=n_classes)
-    total = sum(np.bincount(part.ravel(), minlength=n_classes) for part in (found, truth))
-    with np.errstate(invalid="ignore"):
-        dice: NDArray[np.float64] = 2 * both / total
-    return dice

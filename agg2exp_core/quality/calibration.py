@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -92,23 +93,29 @@ class QualityMap(Settings):
             `scan`, `class`, `dice`, `lower` (NaN where `outside`), `usual`, `outside` (whether the soft Dice
             is lower, or the class smaller or larger, than any that calibration saw); only classes with a map.
         """
-        rows = []
-        for row in doubts.itertuples(index=False):
-            of_class = self.classes.get(str(row[1]))
-            if of_class is None:
-                continue
-            soft_dice, n_voxels = float(row[2]), float(row[3])
-            unscaled = float(np.interp(soft_dice, of_class.soft_dice, of_class.dice))
-            dice = of_class.scale * unscaled
-            outside = (
-                soft_dice < of_class.soft_dice[0]
-                or n_voxels * ROOM < of_class.least_voxels
-                or n_voxels > ROOM * of_class.most_voxels
-            )
-            margin = self.margins[int(_level(unscaled))]
-            lower = np.nan if outside else max(dice - margin, 0.0)
-            rows.append((row[0], row[1], dice, lower, of_class.scale * of_class.usual, outside))
-        return pd.DataFrame(rows, columns=["scan", "class", "dice", "lower", "usual", "outside"])
+        return predict_dice(self.classes, self.margins, doubts)
+
+
+def predict_dice(
+    maps: Mapping[str, ClassMap], margins: Sequence[float], doubts: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the predicted Dice by maps of classes and margins of levels, as `QualityMap.predict` does."""
+    rows = []
+    doubts = doubts[["scan", "class", "soft_dice", "n_voxels"]]
+    for scan, name, soft_dice, n_voxels in doubts.itertuples(index=False, name=None):
+        of_class = maps.get(str(name))
+        if of_class is None:
+            continue
+        unscaled = float(np.interp(soft_dice, of_class.soft_dice, of_class.dice))
+        dice = of_class.scale * unscaled
+        outside = (
+            soft_dice < of_class.soft_dice[0]
+            or n_voxels * ROOM < of_class.least_voxels
+            or n_voxels > ROOM * of_class.most_voxels
+        )
+        lower = np.nan if outside else max(dice - margins[int(_level(unscaled))], 0.0)
+        rows.append((scan, name, dice, lower, of_class.scale * of_class.usual, outside))
+    return pd.DataFrame(rows, columns=["scan", "class", "dice", "lower", "usual", "outside"])
 
 
 def fit_maps(rows: pd.DataFrame, known: pd.Series | None = None) -> dict[str, ClassMap]:

@@ -189,7 +189,9 @@ def _cohort_page(
     outcomes = [] if summary is None else summary.outcomes
     failures = {scan: failure.reason for scan, failure in store.failures().items()}
     scan_ids = [str(scan_id) for scan_id in local["scan"].values]
-    remarks = {name: sentence(store.scan(name).remarks()) for name in scan_ids} if summary is None else {}
+    remarks = {}
+    if summary is None:
+        remarks = dict(zip(scan_ids, map(sentence, store.remarks(scan_ids)), strict=True))
     sections = [
         *(triage_section(analyses, pages) or [first_section(analyses, pages)]),
         _method_section(),

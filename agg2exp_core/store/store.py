@@ -13,6 +13,7 @@ import xarray as xr
 
 from agg2exp_core.errors import StoreError, out_of_range
 from agg2exp_core.release import code_version
+from agg2exp_core.remarks import Remark
 from agg2exp_core.store.keys import check_name, json_ready, now
 from agg2exp_core.store.locks import reducing
 from agg2exp_core.store.matrices import GLOBAL, PLACE, Matrices, MatricesWriter
@@ -137,12 +138,18 @@ class Store:
 
     def doubts(self, scan_ids: Sequence[str]) -> list[dict[str, dict[str, float]]]:
         """Return what `ScanStore.doubt` says of several scans, fetched together; {} for one not there."""
-        keys = [
-            f"scans/{check_name('scan', scan_id)}.zarr/labels/prediction/zarr.json" for scan_id in scan_ids
-        ]
+        return [dict(told.get("doubt", {})) for told in self._told(scan_ids, "labels/prediction/")]
+
+    def remarks(self, scan_ids: Sequence[str]) -> list[tuple[Remark, ...]]:
+        """Return what `ScanStore.remarks` says of several scans, fetched together."""
+        both = zip(self._told(scan_ids), self._told(scan_ids, "labels/prediction/"), strict=True)
+        return [tuple(Remark.of_json(r) for told in each for r in told.get("remarks", ())) for each in both]
+
+    def _told(self, scan_ids: Sequence[str], place: str = "") -> list[dict[str, Any]]:
+        """Return our own attributes of a node of each scan; {} where it is not there."""
+        keys = [f"scans/{check_name('scan', scan_id)}.zarr/{place}zarr.json" for scan_id in scan_ids]
         documents = map(json.loads, (found or b"{}" for found in self.root.get_many(keys)))
-        own = (document.get("attributes", {}).get(ATTRIBUTES, {}) for document in documents)
-        return [dict(told.get("doubt", {})) for told in own]
+        return [document.get("attributes", {}).get(ATTRIBUTES, {}) for document in documents]
 
     def record_failure(self, scan_id: str, stage: str, reason: str) -> None:
         """Record why a scan failed; its last failure is kept."""

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from monai.metrics.surface_dice import compute_surface_dice
 from monai.networks.utils import one_hot
-from numpy.typing import NDArray
 
 from agg2exp_core.errors import UsageError
+from agg2exp_core.quality import dice_of
 from agg2exp_core.training.examples import Example
 from agg2exp_core.types import LabelVolume
 
@@ -39,15 +39,8 @@ def evaluate(
     """
     rows = {}
     for example in dataset:
-        rows[example.scan_id] = _dice(segment(example.image), example.labels.numpy(), len(class_names))
+        rows[example.scan_id] = dice_of(segment(example.image), example.labels.numpy(), len(class_names))
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(class_names))
-
-
-def _dice(found: LabelVolume, truth: LabelVolume, n_classes: int) -> NDArray[np.float64]:
-    both = np.bincount(truth[found == truth].ravel(), minlength=n_classes)
-    total = sum(np.bincount(np.ravel(part), minlength=n_classes) for part in (found, truth))
-    with np.errstate(invalid="ignore"):
-        return np.asarray(2 * both / total, float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +90,7 @@ def score_scans(
     """
     tables = []
     for scan in scans:
-        dice = _dice(scan.found, scan.truth, len(class_names))[1:]
+        dice = dice_of(scan.found, scan.truth, len(class_names))[1:]
         tolerance = max(scan.spacing_mm) if tolerance_mm is None else tolerance_mm
         onehot = [
             one_hot(torch.as_tensor(labels.astype(np.int64))[None, None], len(class_names))

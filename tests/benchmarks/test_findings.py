@@ -6,9 +6,17 @@ import pytest
 import xarray as xr
 
 from agg2exp_core.analysis import DETECTORS
-from benchmarks.failure_detection import LETTERS, Signs, detection_table, failures_in, severity_table
+from benchmarks.failure_detection import (
+    LETTERS,
+    Signs,
+    detection_table,
+    failures_in,
+    left_out_table,
+    severity_table,
+)
 from benchmarks.published_table import context_table
 from tests.analysis.example import CLASSES, matrices
+from tests.quality.test_calibration import make_rows
 
 SCANS = [f"s{n:04d}" for n in range(1, 7)]
 
@@ -47,6 +55,14 @@ def test_severities_tell_dice_and_what_flags(signs):
     S, E = LETTERS["log_ratio"], LETTERS["entropy"]
     assert table.loc["none", 0.0] == f"0.93 {S}1"
     assert table.loc["noise"].tolist() == ["", f"0.60 {S}", f"0.50 {S} {E} refused"]
+
+
+def test_bounds_are_judged_on_kinds_that_were_left_out():
+    rows = make_rows(1)
+    table = left_out_table(rows, 0.9, 0.85)
+    assert table.index.tolist() == ["a", "b", "c", "d", "all kinds"]
+    assert table.loc["all kinds", "n"] == table["n"].iloc[:-1].sum() == (rows["corruption"] != "clean").sum()
+    assert table.loc["all kinds", "coverage_poor"] > 0.8
 
 
 def test_failures_are_those_of_the_cohort():

@@ -6,25 +6,28 @@ import torch
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.pipeline import calibrate as module
-from agg2exp_core.pipeline.calibrate import calibrate, dice_of
+from agg2exp_core.pipeline.calibrate import calibrate
 from agg2exp_core.pipeline.outcomes import ScanJob
 from agg2exp_core.pipeline.settings import CalibrateSettings
-from agg2exp_core.quality import CORRUPTIONS, read_quality
+from agg2exp_core.quality import CORRUPTIONS, dice_of, read_quality
 from agg2exp_core.types import Grid
 from agg2exp_core.volumes import CTPreprocessing, write_nifti
 from tests.networks import CLASS_NAMES, smooth_model
+
+
+def write_scan(folder, n):
+    """A file of noise, of which the small model calls every class something."""
+    values = np.random.default_rng(n).integers(-1000, 1000, (9, 10, 12)).astype(np.int16)
+    path = folder / f"s{n}.nii.gz"
+    write_nifti(path, values, Grid(values.shape, np.diag([4.0, 4.0, 4.0, 1.0])))
+    return path
 
 
 @pytest.fixture
 def jobs(tmp_path, monkeypatch):
     model = smooth_model(torch.float32, preprocessing=CTPreprocessing(spacing_mm=4.0))
     monkeypatch.setattr(module, "load_model", lambda ref, device: model)
-    rng, found = np.random.default_rng(1), []
-    for n in range(2):
-        path = tmp_path / f"s{n}.nii.gz"
-        values = rng.integers(-1000, 1000, (9, 10, 12)).astype(np.int16)
-        write_nifti(path, values, Grid(values.shape, np.diag([4.0, 4.0, 4.0, 1.0])))
-        found.append(ScanJob(f"s{n}", str(path)))
+    found = [ScanJob(f"s{n}", str(write_scan(tmp_path, n))) for n in range(2)]
     bad = tmp_path / "bad.nii.gz"
     bad.write_bytes(b"no scan")
     return [found[0], ScanJob("bad", str(bad)), found[1]]
