@@ -123,7 +123,7 @@ def _names_held(held: xr.Dataset | None, places: Sequence[int] | None) -> tuple[
         return [], {}
     kinds = dict(zip(held["roi"].values.tolist(), held["roi_kind"].values.tolist(), strict=True))
     if places is not None:
-        has_voxels = (held["n_voxels"].values[places] > 0).any(axis=0).tolist()
+        has_voxels: list[bool] = np.any(held["n_voxels"].values[places] > 0, axis=0).tolist()
         kinds = {
             roi: kind
             for (roi, kind), some in zip(kinds.items(), has_voxels, strict=True)
