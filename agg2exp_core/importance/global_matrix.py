@@ -22,7 +22,7 @@ STATISTICS = ("mean", "sd", "sem", "n", "median", "q25", "q75", "ci_low", "ci_hi
 _LEVEL = 0.95
 """Of the bootstrap interval."""
 _BLOCK_SCANS = 1024
-"""Scans of a block where nothing else says how to cut them."""
+"""Scans that are summed up together."""
 PASS_BYTES = 2**28
 """Of a variable that a pass over the scans holds: quantiles need all scans of an entry at once."""
 
@@ -275,24 +275,33 @@ def _quantiles(values: NDArray[np.floating[Any]], shares: Sequence[float]) -> ND
     return found
 
 
+def _in_order(blocks: Sequence[NDArray[Any]], order: NDArray[np.intp]) -> NDArray[Any]:
+    return np.concatenate(blocks)[order]
+
+
 def _statistics(
     values: da.Array, scans: Sequence[str], n_bootstrap: int, seed: int
 ) -> dict[str, NDArray[Any]]:
-    """Return the statistics of each entry; as many entries in a pass as `PASS_BYTES` allow."""
+    """Return the statistics of each entry; as many entries in a pass as `PASS_BYTES` allow.
+
+    Scans are taken in the order of their ids, so that the last digits do not tell in which they came.
+    """
     n_scans, n_entries = values.shape
     width = max(PASS_BYTES // (8 * n_scans), 1)
-    starts = np.cumsum([0, *values.chunks[0]])
+    order = np.argsort(scans, kind="stable")
+    ordered = [scans[n] for n in order]
     parts = []
     for first in range(0, n_entries, width):
         entries = values[:, first : first + width].rechunk({1: -1})
-        blocks = entries.to_delayed().ravel().tolist()
+        whole = delayed(_in_order)(entries.to_delayed().ravel().tolist(), order)
         moments = combined(
             [
-                delayed(Moments.of)(block, scans[a:b], n_bootstrap, seed)
-                for block, a, b in zip(blocks, starts, starts[1:], strict=False)
+                delayed(Moments.of)(
+                    whole[a : a + _BLOCK_SCANS], ordered[a : a + _BLOCK_SCANS], n_bootstrap, seed
+                )
+                for a in range(0, n_scans, _BLOCK_SCANS)
             ]
         )
-        whole = delayed(np.concatenate)(blocks)
         quartiles = delayed(_quantiles)(whole, (0.25, 0.5, 0.75))
         found, (q25, median, q75) = compute(moments, quartiles)  # type: ignore[no-untyped-call]
         parts.append({**found.statistics(), "median": median, "q25": q25, "q75": q75})

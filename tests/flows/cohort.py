@@ -1,10 +1,12 @@
 """A small cohort and a small model for the tests of flows."""
 
+import json
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import torch
+import xarray as xr
 import yaml
 from monai.networks.nets import UNet
 from safetensors.torch import save_file
@@ -52,9 +54,17 @@ def write_scan(path: Path, *, seed: int = 0, shape: tuple[int, int, int] = (24, 
 
 
 def arrays(store: Path) -> dict[str, bytes]:
-    """The chunks of every array of a store by name: what bit for bit equality is asked of."""
-    return {
-        str(path.relative_to(store)): path.read_bytes()
-        for path in sorted(store.rglob("c/**/*"))
-        if path.is_file()
-    }
+    """Chunks, rows, and matrices as they are seen, by name: what is asked to be equal bit for bit."""
+    chunks = [path for path in sorted(store.glob("scans/**/c/**/*")) if path.is_file()]
+    found = {str(path.relative_to(store)): path.read_bytes() for path in chunks}
+    rows = sorted(store.glob("rows/*/*/*.npz"))
+    found |= {str(path.parent.relative_to(store)): path.read_bytes() for path in rows}
+    seen = store / "importance.zarr" / "zarr.json"
+    nodes = json.loads(seen.read_text())["consolidated_metadata"]["metadata"] if seen.exists() else ()
+    for group in (
+        path for path in nodes if "/" not in path or (path.count("/") == 1 and path.endswith("/global"))
+    ):
+        with xr.open_zarr(seen.parent, group=group) as opened:
+            matrices = opened.sortby("scan") if "scan" in opened.dims else opened.load()
+        found |= {f"{group}/{name}": field.values.tobytes() for name, field in matrices.variables.items()}
+    return found

@@ -130,6 +130,9 @@ def test_statistics_over_scans_are_those_at_once_for_any_order_chunks_and_passes
         patch.setattr(global_matrix, "PASS_BYTES", pass_bytes)
         found = global_importance(local, n_bootstrap=50, seed=3)
     assert found.sizes == {"target": 2, "roi": 3}
+    plain = xr.Dataset({"mass": (("scan", "target", "roi"), mass)}, {"scan": scans})
+    if pass_bytes == global_matrix.PASS_BYTES:  # to the last digit
+        xr.testing.assert_identical(found, global_importance(plain, n_bootstrap=50, seed=3))
     scale = float(np.nan_to_num(np.abs(mass)).max(initial=0.0))
     for name, expected in at_once.items():
         np.testing.assert_allclose(found[name], expected, rtol=1e-9, atol=1e-12 * scale, err_msg=name)
