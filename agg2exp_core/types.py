@@ -15,7 +15,7 @@ from agg2exp_core.errors import ModelError
 from agg2exp_core.settings import Flag, Positive, Real, Settings
 
 if TYPE_CHECKING:  # what imports types need not load it
-    import dask.array as da
+    import zarr
 
 Shape3 = tuple[int, int, int]
 FloatVolume = NDArray[np.floating[Any]]
@@ -243,15 +243,15 @@ class Prediction:
         Names in the order of the indices.
     own_logit, own_probability : ndarray of float32, shape [X, Y, Z]
         Logit of each voxel's own class, and its probability by the softmax over all logits; of a stored
-        prediction Dask arrays, which are read where they are used.
+        prediction Zarr arrays, which are read where NumPy takes them.
     entropy : mapping of str to float
         Mean entropy of that softmax over the voxels of each present class, in nats; empty if unknown.
     """
 
     labels: LabelVolume
     class_names: tuple[str, ...]
-    own_logit: FloatVolume | da.Array
-    own_probability: FloatVolume | da.Array
+    own_logit: FloatVolume | zarr.Array[Any]
+    own_probability: FloatVolume | zarr.Array[Any]
     entropy: Mapping[str, float] = field(default_factory=dict)
 
     @property
