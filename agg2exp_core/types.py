@@ -18,7 +18,7 @@ from agg2exp_core.remarks import Remark
 from agg2exp_core.settings import Flag, Positive, Real, Settings
 
 if TYPE_CHECKING:  # what imports types need not load it
-    import dask.array as da
+    import zarr
 
 DEGENERATE_SHARE = 0.95
 """Of a scan: a structure that fills as much is no structure."""
@@ -266,7 +266,7 @@ class Prediction:
         Names in the order of the indices.
     own_logit, own_probability : ndarray of float32, shape [X, Y, Z]
         Logit of each voxel's own class, and its probability by the softmax over all logits; of a stored
-        prediction Dask arrays, which are read where they are used.
+        prediction Zarr arrays, which are read where NumPy takes them.
     doubt : mapping of str to mapping of str to float
         Signs that the segmentation may be poor, by sign and class, which `agg2exp_core.prediction.doubt`
         describes; what is not known is left out.
@@ -274,8 +274,8 @@ class Prediction:
 
     labels: LabelVolume
     class_names: tuple[str, ...]
-    own_logit: FloatVolume | da.Array
-    own_probability: FloatVolume | da.Array
+    own_logit: FloatVolume | zarr.Array[Any]
+    own_probability: FloatVolume | zarr.Array[Any]
     doubt: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property

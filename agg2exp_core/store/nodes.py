@@ -127,7 +127,7 @@ def with_plain_texts(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign_coords(plain)
 
 
-def _open(root: Root, path: str) -> zarr.Array[Any]:
+def open_array(root: Root, path: str) -> zarr.Array[Any]:
     """Return a finished array for reading, as chunks.
 
     Raises
@@ -142,7 +142,7 @@ def _open(root: Root, path: str) -> zarr.Array[Any]:
 
 def read_array(root: Root, path: str) -> NDArray[Any]:
     """Return the voxels of a finished array."""
-    array = _open(root, path)
+    array = open_array(root, path)
     with root.guard(path):
         values = np.asarray(array[...])
     return decoded(values, scales) if (scales := _scales(array)) else values
@@ -150,7 +150,7 @@ def read_array(root: Root, path: str) -> NDArray[Any]:
 
 def lazy_array(root: Root, path: str) -> da.Array:
     """Return a finished array for Dask, one task for neighbouring chunks along X."""
-    array = _open(root, path)
+    array = open_array(root, path)
     name = f"{path}-{_own(array)['checksum']}"
     thickness = array.chunks[-3]
     n_together = max(READ_BYTES // (math.prod(array.chunks) * array.dtype.itemsize), 1)
@@ -168,7 +168,7 @@ def lazy_array(root: Root, path: str) -> da.Array:
 
 def is_intact(root: Root, path: str) -> bool:
     """Return whether an array still has the checksum that it was written with."""
-    array = _open(root, path)
+    array = open_array(root, path)
     try:
         values = read_array(root, path)
     except (RuntimeError, ValueError):  # what the codecs raise on bytes that are not theirs
@@ -178,7 +178,7 @@ def is_intact(root: Root, path: str) -> bool:
 
 def stored_checksum(root: Root, path: str) -> str:
     """Return the checksum that a finished array was written with."""
-    return str(_own(_open(root, path))["checksum"])
+    return str(_own(open_array(root, path))["checksum"])
 
 
 def _scales(array: zarr.Array[Any]) -> Sequence[float]:

@@ -121,8 +121,8 @@ class ScanStore:
         return Prediction(
             labels=self._read("labels", PREDICTION, "0"),
             class_names=tuple(attributes["class_names"]),
-            own_logit=nodes.lazy_array(self.root, self._path(PREDICTION, "own_logit")),
-            own_probability=nodes.lazy_array(self.root, self._path(PREDICTION, "own_probability")),
+            own_logit=nodes.open_array(self.root, self._path(PREDICTION, "own_logit")),
+            own_probability=nodes.open_array(self.root, self._path(PREDICTION, "own_probability")),
             doubt=attributes.get("doubt", {}),
         )
 
