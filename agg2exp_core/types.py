@@ -87,7 +87,11 @@ class Volume:
 
 
 class Preprocessing(Protocol):
-    """Brings a volume to the orientation, spacing and intensities that a model was trained on."""
+    """Brings a volume to the orientation, spacing and intensities that a model was trained on.
+
+    It may have `expects`, a tuple that says by channel what a scan is to hold (``hounsfield``,
+    ``no hounsfield`` or nothing): scans that do not are then refused or told.
+    """
 
     def __call__(self, volume: Volume) -> tuple[torch.Tensor, Affine]:
         """Return the image, float32 ``[C, X, Y, Z]`` on the CPU, and its affine ``[4, 4]``."""
