@@ -36,12 +36,17 @@ def test_label_map_and_attribution_lie_on_the_grid_of_the_input(oblique):
     there = open_store(oblique / "store").scan("head")
     prediction, grid = there.prediction(), there.image().grid
     name = max(there.units("vanilla_gradient"), key=lambda c: prediction.n_voxels[c])
-    for options, out in ((["--class", name], "why.nii.gz"), ([], "labels.nii.gz")):
+    why, what = f"agg2exp: vanilla_gradient of {name}", "agg2exp: prediction"
+    for options, out, intent, said in (
+        (["--class", name], "why.nii.gz", "estimate", why),
+        ([], "labels.nii.gz", "label", what),
+    ):
         assert run(["export", str(oblique / "store"), *options, "--out", str(oblique / out)]) == 0
         written = nib.load(oblique / out)
         assert written.shape == source.shape
         np.testing.assert_allclose(written.affine, source.affine, atol=1e-5)
-        assert written.header["descrip"].tobytes().strip(b"\0") == b""
+        assert written.header["descrip"].tobytes().strip(b"\0").decode() == said  # and nothing of the source
+        assert written.header.get_intent()[0] == intent
     # the same world point has the same value: through the affines, voxel by voxel
     labels = np.asanyarray(nib.load(oblique / "labels.nii.gz").dataobj)
     voxels = np.stack(np.indices(source.shape), -1).reshape(-1, 3)
