@@ -70,9 +70,9 @@ def write_model(folder: Path, name: str, bench: Bench) -> Path:
     program.save(str(folder / "net.ts"))
     names = ", ".join(f"part {i}" for i in range(n_classes))
     (folder / "net.yaml").write_text(
-        f"name: {name}\nn_channels: 1\nclass_names: [{names}]\n"
+        f"name: {name}\nweights: net.ts\nclass_names: [{names}]\n"
         f"windows: {{shape: [{side}, {side}, {side}], overlap: 0.25}}\n"
-        f"preprocessing: {{spacing_mm: {8.0 if bench.small else 1.5}}}\n"
+        f"preprocessing: {{kind: ct, spacing_mm: {8.0 if bench.small else 1.5}}}\n"
     )
     return folder / "net.ts"
 

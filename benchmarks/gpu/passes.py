@@ -29,19 +29,18 @@ OURS = {"kernelshap_cubes": "shapley_cubes", "kernelshap_semantic": "shapley_sem
 
 
 @torch.enable_grad()
-def floor(case: Case, n: int = 1) -> None:
-    """Pass each window forward, and backward for each of its classes, alone; `n` times."""
+def floor(case: Case) -> None:
+    """Pass each window forward, and backward for each of its classes, alone."""
     model = case.model
     upstream = torch.zeros((1, model.n_classes, *model.windows.shape), device=model.device)
     with model.arithmetic():
-        for _ in range(n):
-            for window, classes in zip(case.tiling.windows, case.classes_in_windows, strict=True):
-                inputs = case.image[None, :, *window].clone().requires_grad_()
-                logits = model.logits(inputs)
-                for c in classes:
-                    upstream[:, c] = 1
-                    torch.autograd.grad(logits, inputs, upstream, retain_graph=c != classes[-1])
-                    upstream[:, c] = 0
+        for window, classes in zip(case.tiling.windows, case.classes_in_windows, strict=True):
+            inputs = case.image[None, :, *window].clone().requires_grad_()
+            logits = model.logits(inputs)
+            for c in classes:
+                upstream[:, c] = 1
+                torch.autograd.grad(logits, inputs, upstream, retain_graph=c != classes[-1])
+                upstream[:, c] = 0
 
 
 def explain(case: Case, method: str, **params: object) -> None:
