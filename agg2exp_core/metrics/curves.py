@@ -155,7 +155,7 @@ class _Area(Readings, Metric):
             ]
             area, expected = _area(outputs, there), float(np.mean(by_chance))
             error = float(np.std(by_chance, ddof=1)) / len(by_chance) ** 0.5
-            details = {"area": area, "random": expected, "output_fall": float(outputs[-1] - outputs[0])}
+            details = {"area": area, "random": expected, "output_drop": float(outputs[-1] - outputs[0])}
             scores[name] = Score(area - expected, None if np.isnan(error) else error, details)
         return scores
 

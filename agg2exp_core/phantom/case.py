@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agg2exp_core.errors import out_of_range, unknown_name
+from agg2exp_core.labels import THORAX_CLASSES
 from agg2exp_core.phantom.patient import Patient
 from agg2exp_core.types import Grid
 
 PATHOLOGIES = ("pleural_effusion", "consolidation")
 """What a patient may have; each comes with its mask."""
+
+PORT = "port"
+"""Name of the port's mask."""
 
 FAILURES = (
     "noise",
@@ -69,6 +73,10 @@ class PhantomCase:
         Years, 20 to 95; else that of the seed's patient.
     sex : {"F", "M"}, optional
         Else that of the seed's patient.
+    port : bool
+        Whether there is a port of metal under the skin: see `agg2exp_core.phantom.shortcut`.
+    unlabelled : str, optional
+        A structure that the labels leave out.
 
     Raises
     ------
@@ -81,6 +89,8 @@ class PhantomCase:
     severity: float = 1.0
     age: int | None = None
     sex: str | None = None
+    port: bool = False
+    unlabelled: str | None = None
 
     def __post_init__(self) -> None:
         for name in self.pathologies:
@@ -93,6 +103,8 @@ class PhantomCase:
                 raise out_of_range(name, severity, "more than 0, up to 1")
         if self.age is not None and not 20 <= self.age <= 95:
             raise out_of_range("age", self.age, "20 to 95")
+        if self.unlabelled is not None and self.unlabelled not in THORAX_CLASSES[1:]:
+            raise unknown_name("unlabelled", self.unlabelled, THORAX_CLASSES[1:])
         if self.sex not in (None, "F", "M"):
             raise unknown_name("sex", self.sex, ("F", "M"))
 

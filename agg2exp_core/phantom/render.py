@@ -16,6 +16,7 @@ from agg2exp_core.phantom.mediastinum import draw_mediastinum, heart_shape
 from agg2exp_core.phantom.pathology import collapsing, consolidate_collapsed, draw_pathologies
 from agg2exp_core.phantom.patient import Patient, sample_patient
 from agg2exp_core.phantom.shapes import Space
+from agg2exp_core.phantom.shortcut import with_port, without_label
 from agg2exp_core.phantom.skeleton import draw_skeleton
 from agg2exp_core.phantom.trunk import draw_cavity, draw_trunk
 from agg2exp_core.types import Grid
@@ -72,6 +73,10 @@ def make_phantom(seed: int, spacing_mm: float = 4.0, case: PhantomCase | None = 
         "severity": case.severity if case.failure else 0.0,
     }
     phantom = Phantom(_scanned(canvas, patient, streams[2]), canvas.labels, grid, metadata, masks)
+    if case.port:
+        phantom = with_port(phantom)
+    if case.unlabelled is not None:
+        phantom = without_label(phantom, case.unlabelled)
     return phantom if case.failure is None else plant(phantom, case.failure, case.severity, streams[4])
 
 

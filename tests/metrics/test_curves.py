@@ -45,7 +45,7 @@ def test_areas_equal_the_formula(subject, name):
             quantile = np.argsort(np.argsort(size)) * 4 // size.size
             groups = [(quantile == k).reshape(labels.shape) for k in (3, 2, 1, 0)]
             random = [[metric.perturbations.drawn(clean, n)[0] == k for k in range(4)] for n in range(3)]
-        if score.details["output_fall"] <= 0:
+        if score.details["output_drop"] <= 0:
             assert np.isnan(score.value)
             continue
         n_falling += 1

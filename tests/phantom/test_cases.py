@@ -50,6 +50,28 @@ class TestBody:
         assert (woman.metadata["sex"], man.metadata["sex"]) == ("F", "M")
 
 
+class TestShortcut:
+    def test_a_port_is_metal_away_from_the_heart_and_the_rest_is_as_it_was(self):
+        phantom = make_phantom(SEED, SPACING_MM, PhantomCase(port=True))
+        inside = phantom.pathologies["port"]
+        assert 8 < inside.sum() < 60
+        assert (phantom.hu[inside] == 2500).all()
+        assert (phantom.labels[inside] == 0).all()
+        assert (phantom.hu[~inside] == plain().hu[~inside]).all()
+        assert (phantom.labels[~inside] == plain().labels[~inside]).all()
+        heart = np.argwhere(phantom.labels == THORAX_CLASSES.index("heart"))
+        apart = np.linalg.norm(heart[:, None] - np.argwhere(inside)[None], axis=2).min() * SPACING_MM
+        assert apart > 20
+
+    def test_a_structure_without_its_label_is_still_there(self):
+        phantom = make_phantom(SEED, SPACING_MM, PhantomCase(unlabelled="heart"))
+        heart = plain().labels == THORAX_CLASSES.index("heart")
+        assert (phantom.labels[heart] == 0).all()
+        assert (phantom.hu == plain().hu).all()
+        with pytest.raises(UsageError, match="heart"):
+            PhantomCase(unlabelled="hart")
+
+
 class TestPathologies:
     def test_fluid_is_fluid_at_the_back_and_no_lung_any_more(self):
         phantom = made(pleural_effusion=0.6)

@@ -1,14 +1,18 @@
-"""What one method cannot do is told with its name: before anything runs, or beside the others' results."""
+"""Scores of the metrics of truth are stored and kept; what one method cannot do is told with its name: before anything runs, or beside the others' results."""
 
+import json
+
+import pandas as pd
 import pytest
 
 from agg2exp_core.errors import UsageError
 from agg2exp_core.pipeline.benchmark import benchmark_cohort, check_methods
 from agg2exp_core.pipeline.benchmark_settings import BenchmarkSettings
 from agg2exp_core.pipeline.outcomes import ScanJob
+from agg2exp_core.pipeline.plan import plan_scans
 from agg2exp_core.pipeline.tabulate import all_scores
 from agg2exp_core.store import open_store
-from tests.flows.cohort import write_model, write_scan
+from tests.flows.cohort import CLASS_NAMES, write_model, write_scan
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +52,29 @@ def test_what_one_method_refuses_leaves_the_others_their_scores(shared, scan):
     store = open_store(shared["store"])
     assert set(all_scores(store)["method"]) == {"vanilla_gradient"}
     assert b"vanilla_gradient" in store.read_file("benchmark/table1.md")
+
+
+METRICS = ["deletion", "insertion", "randomisation", "roi_deletion", "roi_insertion"]
+
+
+def test_scores_of_the_metrics_of_truth(tmp_path):
+    scan = str(write_scan(tmp_path / "scans" / "s1.nii.gz", seed=1))
+    settings = BenchmarkSettings(
+        store=str(tmp_path / "store"),
+        model=str(write_model(tmp_path / "model")),
+        methods=["vanilla_gradient"],
+        metrics=METRICS,
+        metric_params={"randomisation": {"n_stages": 1}, "deletion": {"n_steps": 3}},
+        device="cpu",
+    )
+    plan = plan_scans([scan], None, settings.judged[0])
+    told = [benchmark_cohort(plan.jobs, settings, plan.rejected).outcomes for _ in range(2)]
+    assert [(o.status, o.n_computed, o.n_kept) for (o,) in told] == [("done", 5, 0), ("done", 0, 5)]
+    scores = pd.read_parquet(tmp_path / "store" / "benchmark.parquet")
+    assert set(scores["metric"]) == set(METRICS)
+    assert set(scores["class"]) == set(CLASS_NAMES)
+    details = scores["details"].map(json.loads)
+    falls = details[scores["metric"] == "deletion"].map(lambda told: told["output_drop"])
+    assert (scores["value"].isna() == details.map(lambda told: told.get("output_drop", 1) <= 0)).all()
+    assert (falls > 0).any()
+    assert "roi_insertion" in open_store(settings.store).read_file("benchmark/table1.md").decode()
