@@ -86,12 +86,11 @@ def _without_truth(models: list[str], scans: list[str], out: Path, device: str, 
     shown = Table(title="Dice between models: mean, and the scan where they differ most")
     for heading in ("model", "other", "class", "mean", "least", "scan"):
         shown.add_column(heading)
-    for (model, other, name), group in between.table.groupby(["model", "other", "class"], sort=False):
+    for names, group in between.table.groupby(["model", "other", "class"], sort=False):
         if group["dice"].notna().any():
-            least = group.loc[group["dice"].idxmin()]
-            shown.add_row(
-                model, other, name, f"{group['dice'].mean():.3f}", f"{least['dice']:.3f}", str(least["scan"])
-            )
+            least = group.sort_values("dice").iloc[0]
+            numbers = (f"{group['dice'].mean():.3f}", f"{least['dice']:.3f}")
+            shown.add_row(*map(str, names), *numbers, str(least["scan"]))
     console.print(shown)
     for model, classes in between.alone.items():
         console.print(f"only {model} has {', '.join(classes)}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from agg2exp_core.labels import readable
@@ -29,7 +30,7 @@ def triage(predicted: pd.DataFrame, why: pd.DataFrame | None) -> pd.DataFrame:
     """
     rows = []
     for scan, group in predicted.groupby("scan", sort=False):
-        worst = group.loc[(group["usual"] - group["dice"]).idxmax()]
+        worst = group.iloc[int(np.argmax(group["usual"] - group["dice"]))]
         rows.append(
             {
                 "scan": scan,
@@ -48,7 +49,7 @@ def triage(predicted: pd.DataFrame, why: pd.DataFrame | None) -> pd.DataFrame:
 
 def dice_sentence(class_name: str, dice: float, lower: float) -> str:
     """Return what Dice a class probably has; without a bound where it is unlike all that calibration saw."""
-    if pd.isna(lower):
+    if np.isnan(lower):
         return f"{readable(class_name)}: about {dice:.2f}, but unlike anything that calibration saw: no bound"
     return f"{readable(class_name)}: about {dice:.2f}, probably above {lower:.2f}"
 

@@ -96,7 +96,8 @@ def flagged_scans(store: Store, folder: str) -> list[dict[str, Any]]:
     scans, why = read_table(store, folder, "scans"), read_table(store, folder, "reasons")
     quality: dict[str, str] = {}
     if "triage.csv" in files_of(store, folder):
-        quality = read_table(store, folder, "triage").set_index("scan")["sentence"].to_dict()
+        listed = read_table(store, folder, "triage")
+        quality = dict(zip(listed["scan"], listed["sentence"], strict=True))
     return [
         {
             "scan": row["scan"],

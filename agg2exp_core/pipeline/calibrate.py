@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -78,7 +79,7 @@ def calibrate(
     for number, scan in enumerate(scans):
         done = number * total // len(scans)
         try:
-            table, kept = _of_scan(scan, model, settings, lambda n, done=done: progress(done + n, total))
+            table, kept = _of_scan(scan, model, settings, partial(_add_to, progress, done, total))
             tables.append(table)
             n_kept += kept
         except Exception as error:  # whatever befalls one scan, the others go on
@@ -103,9 +104,13 @@ def calibrate(
         classes=fit_maps(rows, known),
         margins=fit_margins(rows, coverage=settings.coverage, poor=settings.poor),
     )
-    with whole_file(folder / FILE, make_folder=True) as partial:
-        partial.write_text(quality.model_dump_json(indent=1))
+    with whole_file(folder / FILE, make_folder=True) as place:
+        place.write_text(quality.model_dump_json(indent=1))
     return Calibrated(quality, rejected, n_kept)
+
+
+def _add_to(progress: Progress, done: int, total: int, n: int) -> None:
+    progress(done + n, total)
 
 
 def severities(n: int) -> list[float]:
@@ -132,8 +137,8 @@ def _of_scan(
     rows = pd.DataFrame(list(_rows(volume, model, steps, settings.seed, progress)))
     # what is read again must be what was written
     text = rows.round(_DECIMALS).to_csv(index=False)
-    with whole_file(path, make_folder=True) as partial:
-        partial.write_text(text)
+    with whole_file(path, make_folder=True) as place:
+        place.write_text(text)
     return pd.read_csv(io.StringIO(text)), False
 
 

@@ -219,7 +219,7 @@ def _predicted(fitted: pd.DataFrame, new: pd.DataFrame) -> NDArray[np.float64]:
         own = own if len(own) >= LEAST_ROWS else fitted
         if len(own):
             out[group.index] = np.interp(group["soft_dice"], *_knots(own))
-    return out.to_numpy()
+    return np.asarray(out, np.float64)
 
 
 def _level(dice: ArrayLike) -> NDArray[np.int64]:
