@@ -22,7 +22,7 @@ class _Ahead:
 
 
 _begun: dict[str, Future[_Ahead | None]] = {}
-"""The one scan that is being read ahead, by its path."""
+"""What is being read ahead, by path, the last one begun last."""
 
 _reading = Lock()
 """Held by whoever reads: readers silence loggers and warnings of the whole process meanwhile."""
@@ -34,9 +34,13 @@ def _thread() -> ThreadPoolExecutor:
 
 
 def read_ahead(job: ScanJob, settings: ExplainSettings) -> None:
-    """Begin to read and preprocess a scan in a thread; what was read before and not taken is dropped."""
+    """Begin to read and preprocess a scan in a thread; what was read before and is not wanted is dropped.
+
+    When a scan begins it is not taken yet, and the next is read already: two are kept.
+    """
     if job.path not in _begun:
-        _begun.clear()
+        for path in list(_begun)[:-1]:
+            del _begun[path]
         _begun[job.path] = _thread().submit(_read, job, settings)
 
 

@@ -18,7 +18,7 @@ from agg2exp_core.store.keys import METADATA, check_name
 from agg2exp_core.store.root import Root
 from agg2exp_core.store.units import Unit, UnitWriter, WriteQueue
 from agg2exp_core.store.writer import put_array
-from agg2exp_core.types import Grid, Mask, Prediction, Scan
+from agg2exp_core.types import Grid, Mask, Prediction, Scan, Shape3
 
 PREDICTION = "prediction"
 """The label image that is no region, but the model's own."""
@@ -73,6 +73,18 @@ class ScanStore:
             source=Grid(tuple(source["shape"]), np.array(source["affine"], dtype=np.float64)),
             content_hash=attributes["content_hash"],
         )
+
+    def grid_shape(self) -> Shape3:
+        """Return the voxels ``(X, Y, Z)`` of the stored image, which is not read.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        self._image_attributes()
+        x, y, z = (self.root.get_json(self._path("0", METADATA)) or {})["shape"][-3:]
+        return x, y, z
 
     def content_hash(self) -> str | None:
         """Return the content hash of the stored image, or None if there is none."""
