@@ -56,7 +56,7 @@ bench-storage: $(READY) ## writing and reading attributions: local disk, s3fs an
 	sh tests/services/install
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.storage
 
-bench-scale: $(READY) ## weak scaling of workers, and a backfill of 1,000 scans by two methods
+bench-scale: $(READY) ## planning over an archive, weak scaling of workers, a backfill of 1,000 scans by two methods
 	sh tests/services/install
 	$(BIN)/python -m benchmarks.scale
 

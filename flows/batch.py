@@ -13,12 +13,14 @@ from agg2exp.flows.alerts import alert
 from agg2exp.flows.benchmark import benchmark_each
 from agg2exp.flows.explain import explain_each
 from agg2exp.flows.fan_out import Grain, fan_out, reported
+from agg2exp.flows.late import ending_run
 from agg2exp.flows.pacs_export import return_results
 from agg2exp.flows.partition import by_class, by_scan, merged, n_online
 from agg2exp.flows.places import require_places
 from agg2exp.tasks.benchmark import tabulate
 from agg2exp.tasks.explain import reduce_cohort, reduce_scan
 from agg2exp.tasks.publish import publish
+from agg2exp.tasks.time_limit import ending
 from agg2exp_core.export.pacs import ReturnSettings
 from agg2exp_core.pipeline.benchmark import register_all
 from agg2exp_core.pipeline.benchmark_settings import BenchmarkSettings
@@ -50,7 +52,8 @@ BENCHMARK_PART = "benchmark-part"
 @flow(name=PART, flow_run_name="explain {settings.method}, part")
 def explain_part(scans: list[ScanJob], settings: ExplainSettings) -> State[None]:
     """Explain some scans on the device of this worker; the state's message holds how each fared."""
-    return reported(explain_each(scans, settings))
+    with ending(ending_run(scans)):
+        return reported(explain_each(scans, settings))
 
 
 @flow(name="explain-batch", flow_run_name="explain batch, {settings.method}")

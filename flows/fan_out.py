@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 from uuid import UUID, uuid4
 
 import httpx
@@ -18,11 +18,12 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from pydantic import Field
 
 from agg2exp.flows.partition import Part, guided_size, n_at_once, take
 from agg2exp_core.pipeline.outcomes import ScanJob, ScanOutcome
 
-Grain = int | Literal["auto"]
+Grain = Annotated[int, Field(ge=1)] | Literal["auto"]
 """Scans of a run: a number, or by how long they take and how many are left."""
 
 POLL_S = 2.0

@@ -23,7 +23,7 @@ class _Ahead:
 
 _Wanted = tuple[str, str, str, str, tuple[str, ...]]
 _begun: dict[_Wanted, Future[_Ahead | None]] = {}
-"""The one scan that is being read ahead, by its path and the model that it is prepared for."""
+"""What is being read ahead, by path and the model that it is prepared for, the last one begun last."""
 
 _reading = Lock()
 """Held by whoever reads: readers silence loggers and warnings of the whole process meanwhile."""
@@ -35,10 +35,14 @@ def _thread() -> ThreadPoolExecutor:
 
 
 def read_ahead(job: ScanJob, settings: ExplainSettings) -> None:
-    """Begin to read and preprocess a scan in a thread; what was read before and not taken is dropped."""
+    """Begin to read and preprocess a scan in a thread; what was read before and is not wanted is dropped.
+
+    When a scan begins it is not taken yet, and the next is read already: two are kept.
+    """
     wanted = _wanted(job, settings)
     if wanted not in _begun:
-        _begun.clear()
+        for other in list(_begun)[:-1]:
+            del _begun[other]
         _begun[wanted] = _thread().submit(_read, job, settings)
 
 

@@ -21,7 +21,7 @@ from agg2exp_core.store.root import Root
 from agg2exp_core.store.rows import Rows, earlier_rows
 from agg2exp_core.store.units import MADE_BY, Unit, UnitWriter, WriteQueue
 from agg2exp_core.store.writer import put_array
-from agg2exp_core.types import Grid, Mask, Prediction, Scan
+from agg2exp_core.types import Grid, Mask, Prediction, Scan, Shape3
 
 PREDICTION = "prediction"
 """The label image that is no region, but the model's own."""
@@ -84,6 +84,18 @@ class ScanStore:
         """Return what is doubtful about the scan and its prediction, as it was found when they were made."""
         places = (self._attributes() or {}, self._attributes("labels", PREDICTION) or {})
         return tuple(Remark.of_json(stored) for place in places for stored in place.get("remarks", ()))
+
+    def grid_shape(self) -> Shape3:
+        """Return the voxels ``(X, Y, Z)`` of the stored image, which is not read.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        self._image_attributes()
+        x, y, z = (self.root.get_json(self._path("0", METADATA)) or {})["shape"][-3:]
+        return x, y, z
 
     def content_hash(self) -> str | None:
         """Return the content hash of the stored image, or None if there is none."""

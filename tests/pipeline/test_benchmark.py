@@ -1,4 +1,4 @@
-"""Scores of the metrics of truth are stored and kept; what one method cannot do is told with its name: before anything runs, or beside the others' results."""
+"""Scores are stored and kept; what one method cannot do is told with its name, beside the others' results."""
 
 import json
 
