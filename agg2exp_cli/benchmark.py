@@ -49,7 +49,7 @@ def benchmark(
     show_errors(checked)
     if not checked.usable:
         return NOTHING
-    check_methods(checked.jobs, settings)
+    check_methods(checked.usable, settings)
     claim_store(checked)
     with served(state):
         from agg2exp.flows.benchmark import benchmark as flow

@@ -196,8 +196,12 @@ def check_methods(scans: Sequence[ScanJob], settings: BenchmarkSettings) -> None
     methods = [each.attribution_method for each in settings.explained]
     for scan in scans:
         model = model_of(settings.judged[0])
+        scan_store = store_of(settings.store).scan(scan.scan_id)
         try:
-            shape = load_scan(scan.path, model, scan.scan_id, settings.accept).grid.shape
+            if scan_store.content_hash() is None:
+                shape = load_scan(scan.path, model, scan.scan_id, settings.accept).grid.shape
+            else:
+                shape = scan_store.grid_shape()
         except ScanError:
             continue
         tiling = Tiling(model.windows, shape)
