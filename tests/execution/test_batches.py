@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agg2exp_core.execution import alike
@@ -11,6 +11,7 @@ def test_by_hand():
     assert list(alike([], 3)) == []
 
 
+@settings(deadline=None)  # never a timed test
 @given(st.lists(st.integers(0, 20), max_size=40), st.integers(1, 8))
 def test_each_window_passes_once_and_few_pass_for_nothing(n_passes, most):
     batches = list(alike(n_passes, most))
