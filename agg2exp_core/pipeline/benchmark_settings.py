@@ -32,6 +32,8 @@ QUICK_METRICS: dict[str, dict[str, Any]] = {
     "roi_distance": {},
 }
 """Metrics of a quick benchmark and their options."""
+ON_REQUEST = ("deletion", "insertion", "roi_deletion", "roi_insertion", "randomisation")
+"""Metrics that a whole benchmark takes where they are named: they would double its passes."""
 
 
 class MetricChoice(Settings):
@@ -65,7 +67,8 @@ class BenchmarkSettings(Settings):
     methods: Annotated[list[str] | None, Flag("--methods", commas=True)] = None
     """Methods to judge, or module:attribute of your own, with commas; the seven by default."""
     metrics: Annotated[list[str] | None, Flag("--metrics", commas=True)] = None
-    """Metrics to judge by, or module:attribute of your own, with commas; all by default."""
+    """Metrics to judge by, or module:attribute of your own, with commas; by default all but deletion,
+    insertion, roi_deletion, roi_insertion and randomisation."""
     method_params: Annotated[dict[str, dict[str, Any]], Flag("--set-method")] = {}
     """Parameter of a method: METHOD.parameter=value (again for more)."""
     metric_params: Annotated[dict[str, dict[str, Any]], Flag("--set-metric")] = {}
@@ -110,7 +113,7 @@ class BenchmarkSettings(Settings):
         """The metrics by name."""
         from agg2exp_core.metrics import METRICS
 
-        default = QUICK_METRICS if self.quick else METRICS
+        default = QUICK_METRICS if self.quick else [name for name in METRICS if name not in ON_REQUEST]
         return list(default) if self.metrics is None else self.metrics
 
     @cached_property
