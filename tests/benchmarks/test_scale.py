@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.scale import archive
 from benchmarks.scale.__main__ import QUICK, measure_backfill, measure_weak
 from benchmarks.scale.backfill import rows
 from benchmarks.scale.pages import requests
@@ -28,3 +29,9 @@ def test_backfill(tmp_path):
     assert done.visitor.n_errors == 0
     assert set(done.visitor.seconds) == set(requests())
     assert any("Prefect and the fan-out add" in row.what for row in rows(done))
+
+
+def test_archive(tmp_path):
+    found = archive.measure(tmp_path, QUICK.n_known, QUICK.n_new)
+    assert (found.n_known, found.n_new, found.n_headers) == (QUICK.n_known, QUICK.n_new, QUICK.n_new)
+    assert (found.n_read, found.n_sent) == (0, 0)
