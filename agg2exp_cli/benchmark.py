@@ -40,7 +40,7 @@ def benchmark(
     from rich.markdown import Markdown
 
     from agg2exp_cli.exit_codes import NOTHING
-    from agg2exp_cli.running import carry_out, console, print_summary, served, show_errors
+    from agg2exp_cli.running import carry_out, console, print_summary, served, show_errors, show_set_aside
     from agg2exp_core.metrics.ranking import OF_REGIONS
     from agg2exp_core.pipeline.benchmark import check_methods
     from agg2exp_core.pipeline.cache import store_of
@@ -55,6 +55,7 @@ def benchmark(
         from agg2exp.flows.benchmark import benchmark as flow
 
         summary = carry_out(flow, checked.usable, settings, checked.rejected)
+    show_set_aside(summary, checked.usable)
     code = print_summary(summary, unit="scores of a method and metric")
     store = store_of(summary.store)
     if store.root.get("benchmark/table1.md"):

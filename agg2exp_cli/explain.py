@@ -76,7 +76,7 @@ def explain(
 def run_explain(plan: Plan, state: Path | None) -> int:
     """Run the flow `explain` on what a plan found usable; return the exit code."""
     from agg2exp_cli.exit_codes import NOTHING
-    from agg2exp_cli.running import carry_out, print_summary, served, show_errors
+    from agg2exp_cli.running import carry_out, print_summary, served, show_errors, show_set_aside
     from agg2exp_core.pipeline.plan import claim_store
 
     show_errors(plan)
@@ -87,4 +87,5 @@ def run_explain(plan: Plan, state: Path | None) -> int:
         from agg2exp.flows.explain import explain as flow
 
         summary = carry_out(flow, plan.jobs, plan.settings, plan.rejected, len(plan.kept))
+    show_set_aside(summary, plan.jobs)
     return print_summary(summary)

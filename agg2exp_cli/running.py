@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from agg2exp.flows.server import embedded_server, wait_until_recorded
 from agg2exp_cli.exit_codes import DONE, NOTHING, SOME_FAILED
+from agg2exp_core.pipeline.outcomes import ScanJob
 from agg2exp_core.pipeline.plan import Plan
 
 console = Console(highlight=False)
@@ -24,6 +25,14 @@ def show_errors(plan: Plan) -> None:
     """Name the scans that cannot be used."""
     for error in plan.errors:
         print(f"error: {error}", file=sys.stderr)
+
+
+def show_set_aside(summary: Any, jobs: Sequence[ScanJob]) -> None:
+    """Name the scans that cannot be used, which only their voxels told."""
+    paths = {job.scan_id: job.path for job in jobs}
+    for outcome in summary.outcomes:
+        if outcome.status == "rejected" and outcome.scan_id in paths:
+            print(f"error: {paths[outcome.scan_id]}: {outcome.reason}", file=sys.stderr)
 
 
 def print_summary(summary: Any, unit: str = "attributions") -> int:

@@ -119,7 +119,8 @@ def _detecting(x: Numbers, y: Numbers, threshold: float | None, seed: int) -> di
     """Return the measures of one unit, of suspicions and Dice ``[n_scans]`` or ``[n_scans, L]``."""
     both = np.isfinite(x) & np.isfinite(y)
     if not both.any():
-        numbers = ("threshold", "auroc", "aurc", "aurc_best", "aurc_random")
+        measures = ("auroc", "auroc_low", "auroc_high", "aurc", "aurc_low", "aurc_high")
+        numbers = ("threshold", "aurc_best", "aurc_random", *measures)
         return {"n": 0, "n_poor": 0} | dict.fromkeys(numbers, np.nan)
     dice = y[both]
     limit = float(np.quantile(dice, 0.2)) if threshold is None else threshold
@@ -157,7 +158,8 @@ def _mean(within: list[dict[str, float]]) -> dict[str, float]:
     """Return the mean of the classes that have both good and poor ones, and how many they are in all."""
     mixed = [told for told in within if 0 < told["n_poor"] < told["n"]]
     if not mixed:
-        numbers = ("threshold", "auroc", "aurc", "aurc_best", "aurc_random")
+        measures = ("auroc", "auroc_low", "auroc_high", "aurc", "aurc_low", "aurc_high")
+        numbers = ("threshold", "aurc_best", "aurc_random", *measures)
         return {"n": 0, "n_poor": 0} | dict.fromkeys(numbers, np.nan)
     names = ("auroc", "aurc", "aurc_best", "aurc_random")
     told: dict[str, float] = {name: float(np.mean([one[name] for one in mixed])) for name in names}

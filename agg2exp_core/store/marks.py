@@ -62,7 +62,7 @@ def put_mark(root: Root, scan_id: str, mark: Mark, told: Mapping[str, Any]) -> N
     told : mapping
         For people, JSON-ready: the content hash of the scan, and the label of the results.
     """
-    root.put_json(_key(scan_id, mark), {**told, "at": now()})
+    root.put_json(_key(scan_id, mark), {**told, "at": now()}, overwrite=False)
     for other in marks_of(root, scan_id):
         if other.source == mark.source and other.state != mark.state:
             root.delete(_key(scan_id, other))

@@ -170,7 +170,7 @@ def test_bad_scans_are_recorded_and_the_others_complete(folder, tmp_path, capsys
     code = run(explain(folder, out, "--only", *paths, "--method", "vanilla_gradient"))
     assert code == 3
     shown = capsys.readouterr()
-    assert shown.err.count("error: ") == 1
+    assert shown.err.count("error: ") == 2
     assert "cut.nii.gz" in shown.err
     failures = open_store(out).failures()
     assert set(failures) == {"cut", "mr"}

@@ -202,7 +202,7 @@ def test_what_headers_show_is_refused_by_the_plan_and_what_voxels_show_by_the_wo
 def test_marks_name_nobody_and_say_what_for(explained, place):
     root = open_store(explained.store).root
     keys = root.keys("known")
-    told = [json.loads(root.get(key)) for key in keys]
+    told = [json.loads(root.get(f"known/{key}")) for key in keys]
     assert {item["label"] for item in told} == {"vanilla_gradient"}
     assert {len(item["content_hash"]) for item in told} == {64}
     assert not any(str(place) in str(item) or "scans" in key for key, item in zip(keys, told, strict=True))
@@ -212,7 +212,7 @@ def test_marks_on_s3_are_those_on_a_disk(explained, s3_uri):
     local = open_store(explained.store).root
     far = open_store(s3_uri, create=True).root
     assert Known.of(s3_uri).sources == {}
-    for key in [*local.keys("known"), "scans/s1.zarr/zarr.json"]:
+    for key in [*(f"known/{key}" for key in local.keys("known")), "scans/s1.zarr/zarr.json"]:
         far.put(key, local.get(key))
     assert sorted(far.keys("known")) == sorted(local.keys("known"))
     assert Known.of(s3_uri).sources == Known.of(explained.store).sources
@@ -221,13 +221,13 @@ def test_marks_on_s3_are_those_on_a_disk(explained, s3_uri):
 
 def test_each_scan_is_read_once_and_all_but_the_first_in_a_thread(settings, place, monkeypatch):
     write_scan(place / "scans" / "s3.nii.gz", seed=3)
-    read, really = [], ahead.read_volume
+    read, really = [], ahead.read_for
 
-    def noted(path):
+    def noted(model, path):
         read.append((path.rpartition("/")[2], threading.current_thread().name.partition("_")[0]))
-        return really(path)
+        return really(model, path)
 
-    monkeypatch.setattr(ahead, "read_volume", noted)
+    monkeypatch.setattr(ahead, "read_for", noted)
     night(settings, place)
     main = threading.main_thread().name
     assert sorted(read) == [
@@ -246,7 +246,7 @@ def test_each_scan_is_read_once_and_all_but_the_first_in_a_thread(settings, plac
 def test_what_changed_since_it_was_read_ahead_is_read_again(settings, place):
     job = planned(settings, place).jobs[1]
     ahead.read_ahead(job, settings)
-    ahead._begun[job.path].result()
+    list(ahead._begun.values())[-1].result()
     write_scan(place / "scans" / "s2.nii.gz", seed=8)
-    now = ahead.read(job)
+    now = ahead.read(job, settings)
     assert now.content_hash == read_volume(job.path).content_hash

@@ -79,7 +79,7 @@ def test_one_doubtful_scan_is_refused_beside_the_others_and_a_run_in_order_says_
     good, bad = summary.outcomes
     assert (good.status, good.reason, good.n_classes) == ("done", "", 3)
     assert store.scan("s0").remarks() == ()
-    assert bad.status == "failed"
+    assert bad.status == "rejected"
     assert "not in Hounsfield units" in bad.reason
     assert "--accept hu" in store.failures()["s1"].reason
 
@@ -100,7 +100,7 @@ def test_what_is_doubtful_about_the_network_is_told_with_each_scan(tmp_path):
     assert "seems to end in a softmax" in summary.outcomes[0].reason
     attributes = json.loads((tmp_path / "store/scans/s0.zarr/labels/prediction/zarr.json").read_text())
     assert [r["code"] for r in attributes["attributes"]["agg2exp"]["remarks"]] == ["logits"]
-    (job,) = plan_scans([str(tmp_path / "s0.nii.gz")], None, settings(tmp_path)).jobs
+    (job,) = plan_scans([str(tmp_path / "s0.nii.gz")], None, settings(tmp_path)).kept
     again = explain_cohort([job], settings(tmp_path))
     assert again.outcomes[0].reason == summary.outcomes[0].reason  # kept results keep what was said of them
 
