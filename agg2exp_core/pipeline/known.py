@@ -15,9 +15,9 @@ from agg2exp_core.pipeline.outcomes import ScanJob
 from agg2exp_core.pipeline.reduce import ROWS_VERSION
 from agg2exp_core.pipeline.settings import ExplainSettings
 from agg2exp_core.store import identity
-from agg2exp_core.store.marks import Mark, all_marks, marks_of, put_mark
+from agg2exp_core.store.marks import Mark, all_marks, marks_of, put_mark, secret_of
 from agg2exp_core.store.root import locate
-from agg2exp_core.volumes import Stamp, roi_files, stamp_of, state_of
+from agg2exp_core.volumes import Stamp, keyed, roi_files, stamp_of, state_of
 
 _DIGITS = 32
 """Hexadecimal digits of an answer in a mark."""
@@ -33,10 +33,13 @@ class Known:
         Of the scans that the store holds, by scan id.
     sources : mapping of str to str
         Scan id by source: of what the store has ever held.
+    secret : bytes
+        Key of the sources.
     """
 
     marks: Mapping[str, frozenset[Mark]]
     sources: Mapping[str, str]
+    secret: bytes = b""
 
     @classmethod
     def of(cls, uri: str) -> Known:
@@ -51,7 +54,12 @@ class Known:
         found = all_marks(root)
         held = {name.removesuffix(".zarr") for name in root.children("scans")} if found else set()
         sources = {mark.source: scan_id for scan_id in sorted(found) for mark in found[scan_id]}
-        return cls({scan_id: frozenset(found[scan_id]) for scan_id in held & found.keys()}, sources)
+        marks = {scan_id: frozenset(found[scan_id]) for scan_id in held & found.keys()}
+        return cls(marks, sources, secret_of(root) if found else b"")
+
+    def scan_id(self, source: str) -> str | None:
+        """Return the id that a source has had in this store, or None."""
+        return self.sources.get(keyed(source, self.secret)) if self.sources else None
 
     def holds(self, job: ScanJob, answer: Callable[[str], str]) -> bool:
         """Say whether a scan is complete, and its files are as they were."""
@@ -59,7 +67,7 @@ class Known:
         if marks is None:
             return False
         try:
-            stamp = stamp_of(job.path)
+            stamp = stamp_of(job.path).keyed(self.secret)
             return Mark(stamp.source, stamp.state, answer(job.scan_id)) in marks
         except OSError:  # whoever reads it says what is wrong
             return False
@@ -86,7 +94,9 @@ def is_unchanged(store: str, scan_id: str, stamp: Stamp | None) -> bool:
     """Say whether a scan of the store was read from files of this stamp, whatever was asked for."""
     if stamp is None:
         return False
-    marks = marks_of(store_of(store).root, scan_id)
+    root = store_of(store).root
+    marks = marks_of(root, scan_id)
+    stamp = stamp.keyed(secret_of(root)) if marks else stamp
     return any((mark.source, mark.state) == (stamp.source, stamp.state) for mark in marks)
 
 
@@ -95,6 +105,7 @@ def mark_complete(job: ScanJob, settings: ExplainSettings, stamp: Stamp | None) 
     if stamp is None:
         return
     store = store_of(settings.store)
+    stamp = stamp.keyed(secret_of(store.root))
     mark = Mark(stamp.source, stamp.state, answer_to(settings)(job.scan_id))
     told = {"label": settings.result_label, "content_hash": store.scan(job.scan_id).content_hash()}
     put_mark(store.root, job.scan_id, mark, told)

@@ -81,7 +81,7 @@ def plan_scans(scans: Sequence[str], scan_id: str | None, settings: ExplainSetti
     _check_regions(settings)
     check_reference(settings.model)
     known = Known.of(settings.store)
-    found, errors = find_scans(scans, scan_id, known.sources)
+    found, errors = find_scans(scans, scan_id, known.scan_id)
     taken = {scan.scan_id for scan in found}
     rejected = [Rejected(_free_name(error.where, taken), error.reason) for error in errors]
     jobs, kept = _sorted_out([ScanJob(scan.scan_id, str(scan.path)) for scan in found], settings, known)

@@ -7,6 +7,7 @@ at again, and keeps what it has.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from agg2exp_core.store.keys import check_name, now
 from agg2exp_core.store.root import Root
 
 _FOLDER, _SUFFIX = "known", ".json"
+_SECRET = "known.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Mark:
     Parameters
     ----------
     source, state : str
-        Which files it was read from, and their state then (see `agg2exp_core.volumes.stamps.Stamp`).
+        Which files it was read from, and their state then (see `agg2exp_core.volumes.stamps.Stamp`), the
+        source under the store's key (`secret_of`): paths may name patients.
     answer : str
         Identity of what was asked for: model, method, classes, regions.
     """
@@ -32,6 +35,12 @@ class Mark:
     source: str
     state: str
     answer: str
+
+
+def secret_of(root: Root) -> bytes:
+    """Return the key of this store's digests of paths, made when it is first asked for."""
+    told = root.get_json(_SECRET) or root.claim_json(_SECRET, {"key": secrets.token_hex(32)})
+    return bytes.fromhex(told["key"])
 
 
 def all_marks(root: Root) -> dict[str, list[Mark]]:

@@ -20,7 +20,7 @@ from agg2exp_core.volumes.reading import (
 )
 from agg2exp_core.volumes.resampling import overlap_share, resample
 from agg2exp_core.volumes.rois import load_rois, read_names, roi_files
-from agg2exp_core.volumes.stamps import Stamp, source_of, stamp_of, state_of
+from agg2exp_core.volumes.stamps import Stamp, keyed, source_of, stamp_of, state_of
 
 __all__ = [
     "CTPreprocessing",
@@ -30,6 +30,7 @@ __all__ = [
     "content_hash",
     "count_channels",
     "find_scans",
+    "keyed",
     "load_rois",
     "load_scan",
     "overlap_share",

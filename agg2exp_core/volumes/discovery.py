@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,9 @@ _SAME_IN_EACH = ("ct", "mr", "mri", "pet", "image", "img", "scan", "volume")
 
 
 def find_scans(
-    arguments: Sequence[str | Path], scan_id: str | None = None, known: Mapping[str, str] | None = None
+    arguments: Sequence[str | Path],
+    scan_id: str | None = None,
+    known: Callable[[str], str | None] | None = None,
 ) -> tuple[list[ScanRef], list[ScanError]]:
     """Find the scans that the arguments name.
 
@@ -55,8 +58,8 @@ def find_scans(
         Hidden files are passed over.
     scan_id : str, optional
         Name of the scan where there is one only.
-    known : mapping of str to str, optional
-        Scan ids by the digest of their source (`source_of`), which they keep whatever lies beside them.
+    known : callable, optional
+        From the digest of a source (`source_of`) to the id that it keeps whatever lies beside it, or None.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def find_scans(
         except OSError as error:
             errors.append(_no_scan(Path(argument), f"a path that cannot be read ({error.strerror or error})"))
     if scan_id is None:
-        names = _kept_names(paths, _names(paths, arguments), known or {})
+        names = _kept_names(paths, _names(paths, arguments), known)
         return [ScanRef(name, path) for name, path in zip(names, paths, strict=True)], errors
     check_scan_id(scan_id)
     if len(paths) > 1:
@@ -134,9 +137,11 @@ def _names(paths: Sequence[Path], arguments: Sequence[str | Path]) -> list[str]:
     return scan_ids(paths)
 
 
-def _kept_names(paths: Sequence[Path], names: Sequence[str], known: Mapping[str, str]) -> list[str]:
+def _kept_names(
+    paths: Sequence[Path], names: Sequence[str], known: Callable[[str], str | None] | None
+) -> list[str]:
     """Return the names, known ones in their place; a newcomer of such a name gets a longer one."""
-    kept = [known.get(source_of(path)) for path in paths] if known else []
+    kept = [known(source_of(path)) for path in paths] if known else []
     taken = {name for name in kept if name is not None}
     if len(taken) < sum(name is not None for name in kept):  # one scan, known from two places: both given now
         first = {name: n for n, name in reversed(list(enumerate(kept)))}
@@ -149,10 +154,14 @@ def _kept_names(paths: Sequence[Path], names: Sequence[str], known: Mapping[str,
             parts = _components(path)
             longer = (safe_name("-".join(parts[-n:])) for n in range(1, len(parts) + 1))
             free = (candidate for candidate in (name, *longer) if candidate not in taken)
-            held = next(free, safe_name(f"{name}-{source_of(path)}"))
+            held = next(free, None) or _numbered(name, taken)
             taken.add(held)
         chosen.append(held)
     return chosen
+
+
+def _numbered(name: str, taken: Collection[str]) -> str:
+    return next(free for n in itertools.count(2) if (free := safe_name(f"{name}-{n}")) not in taken)
 
 
 def safe_name(text: str) -> str:

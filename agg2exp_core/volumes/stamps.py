@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agg2exp_core.dicom import files_below, files_in, holds_dicom
@@ -16,7 +17,7 @@ _DIGITS = 16
 
 @dataclass(frozen=True)
 class Stamp:
-    """Which files a scan is read from, and when they were last written. Names nobody.
+    """Which files a scan is read from, and when they were last written.
 
     Parameters
     ----------
@@ -28,6 +29,15 @@ class Stamp:
 
     source: str
     state: str
+
+    def keyed(self, secret: bytes) -> Stamp:
+        """Return the stamp as it may be stored: names of patients in a path cannot be guessed from it."""
+        return replace(self, source=keyed(self.source, secret))
+
+
+def keyed(source: str, secret: bytes) -> str:
+    """Return a source's digest under a secret key."""
+    return hmac.new(secret, source.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
 
 
 def source_of(path: str | Path) -> str:

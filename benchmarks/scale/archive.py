@@ -13,7 +13,7 @@ from unittest import mock
 
 from agg2exp_core.pipeline import ExplainSettings, explain_cohort, plan_scans
 from agg2exp_core.store import open_store
-from agg2exp_core.store.marks import all_marks
+from agg2exp_core.store.marks import all_marks, secret_of
 from agg2exp_core.volumes import stamp_of
 from agg2exp_core.volumes.nifti_reader import look_at_nifti
 from benchmarks.scale.sleeper import REFERENCE, write_cohort
@@ -62,7 +62,7 @@ def grow(folder: Path, n_known: int, n_new: int) -> ExplainSettings:
     root, first = open_store(settings.store).root, scans / f"{real.scan_id}.nii.gz"
     (mark,) = all_marks(root)[real.scan_id]
     (key,) = root.keys("known")
-    store, content = Path(root.uri), root.get(key) or b""
+    store, content, secret = Path(root.uri), root.get(f"known/{key}") or b"", secret_of(root)
     original = first
     for n in range(1, n_known):
         if n % _MOST_LINKS == 0:
@@ -70,7 +70,7 @@ def grow(folder: Path, n_known: int, n_new: int) -> ExplainSettings:
             original.write_bytes(first.read_bytes())
         else:
             os.link(original, scans / f"s{n:06}.nii.gz")
-        stamp = stamp_of(scans / f"s{n:06}.nii.gz")
+        stamp = stamp_of(scans / f"s{n:06}.nii.gz").keyed(secret)
         (store / "known" / f"s{n:06}").mkdir()
         name = f"{stamp.source}-{stamp.state}-{mark.answer}.json"
         (store / "known" / f"s{n:06}" / name).write_bytes(content)

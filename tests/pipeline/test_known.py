@@ -15,7 +15,7 @@ from agg2exp_core.pipeline.cache import store_of
 from agg2exp_core.pipeline.known import Known
 from agg2exp_core.pipeline.reduce import add_regions, drop_region
 from agg2exp_core.store.marks import all_marks
-from agg2exp_core.volumes import read_volume
+from agg2exp_core.volumes import read_volume, source_of
 from tests.flows.cohort import arrays, write_model, write_scan
 
 
@@ -212,10 +212,11 @@ def test_marks_on_s3_are_those_on_a_disk(explained, s3_uri):
     local = open_store(explained.store).root
     far = open_store(s3_uri, create=True).root
     assert Known.of(s3_uri).sources == {}
-    for key in [*(f"known/{key}" for key in local.keys("known")), "scans/s1.zarr/zarr.json"]:
+    for key in [*(f"known/{key}" for key in local.keys("known")), "known.json", "scans/s1.zarr/zarr.json"]:
         far.put(key, local.get(key))
     assert sorted(far.keys("known")) == sorted(local.keys("known"))
     assert Known.of(s3_uri).sources == Known.of(explained.store).sources
+    assert Known.of(s3_uri).secret == Known.of(explained.store).secret
     assert set(Known.of(s3_uri).marks) == {"s1"}
 
 
@@ -250,3 +251,11 @@ def test_what_changed_since_it_was_read_ahead_is_read_again(settings, place):
     write_scan(place / "scans" / "s2.nii.gz", seed=8)
     now = ahead.read(job, settings)
     assert now.content_hash == read_volume(job.path).content_hash
+
+
+def test_without_the_key_a_path_is_not_guessed_from_a_mark(explained, place):
+    known = Known.of(explained.store)
+    source = source_of(place / "scans" / "s1.nii.gz")
+    assert known.scan_id(source) == "s1"
+    assert not any(source in key for key in open_store(explained.store).root.keys("known"))
+    assert len(known.secret) == 32
