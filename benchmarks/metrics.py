@@ -19,7 +19,14 @@ from agg2exp_core import attribute, local_importance
 from agg2exp_core.attribution import METHODS, Execution, make_method
 from agg2exp_core.attribution.method import Geometry, Method, Passes
 from agg2exp_core.execution import Tally, counted
-from agg2exp_core.metrics import METRICS, REFERENCE_METHOD, EvaluatedScan, Metric, Subject, make_metric
+from agg2exp_core.metrics import (
+    DEFAULT_METRICS,
+    REFERENCE_METHOD,
+    EvaluatedScan,
+    Metric,
+    Subject,
+    make_metric,
+)
 from agg2exp_core.metrics.cost import a100_hours, in_procedure, our_passes, procedure_passes
 from agg2exp_core.types import Grid, Scan
 from agg2exp_core.windows import Tiling, WindowSettings
@@ -137,7 +144,7 @@ def rows(study: Study, n_repeats: int) -> list[Row]:
     """Return the table of one scan."""
     case, clean = study.case, study.clean
     everything = [study.method(name) for name in METHODS]
-    all_metrics = [study.metric(name) for name in METRICS]
+    all_metrics = [study.metric(name) for name in DEFAULT_METRICS]
     theirs, asked = in_procedure(everything, all_metrics)
     exact = [method for method in everything if method not in theirs]
     of_regions = [study.metric(name) for name in ("roi_faithfulness", "roi_distance")]
@@ -179,7 +186,7 @@ def paper_rows(labelled_at_mm: float) -> list[Row]:
     """
     tiling = Tiling(WindowSettings(shape=(96, 96, 96), overlap=0.25), (300, 300, 300))
     geometry = Geometry(tiling, 1, PAPER_CLASSES, PAPER_CLASSES)
-    methods, metrics = in_procedure(list(map(make_method, METHODS)), list(map(make_metric, METRICS)))
+    methods, metrics = in_procedure(list(map(make_method, METHODS)), list(map(make_metric, DEFAULT_METRICS)))
     phantom = make_case(spacing_mm=labelled_at_mm, window_side=round(96 * 1.5 / labelled_at_mm))
     share = float(np.mean([len(held) / PAPER_CLASSES for held in phantom.classes_in_windows]))
     planned = our_passes(geometry, methods, metrics).times(PAPER_SCANS)

@@ -13,9 +13,10 @@ from agg2exp_core.metrics.metric import (
     Score,
     Subject,
 )
-from agg2exp_core.metrics.registry import METRICS, make_metric, recipe
+from agg2exp_core.metrics.registry import DEFAULT_METRICS, METRICS, make_metric, recipe
 
 __all__ = [
+    "DEFAULT_METRICS",
     "METRICS",
     "REFERENCE_METHOD",
     "EvaluatedScan",

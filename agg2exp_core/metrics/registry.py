@@ -42,6 +42,10 @@ METRICS: dict[str, type[Metric]] = {
     )
 }
 """All metrics, in the order of the table."""
+ON_REQUEST = ("deletion", "insertion", "roi_deletion", "roi_insertion", "randomisation")
+"""Metrics that a whole benchmark takes where they are named: they would double its passes."""
+DEFAULT_METRICS = tuple(name for name in METRICS if name not in ON_REQUEST)
+"""Metrics of a whole benchmark."""
 
 
 def make_metric(name: str, params: Mapping[str, Any] | None = None) -> Metric:

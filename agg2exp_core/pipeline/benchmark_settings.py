@@ -32,8 +32,6 @@ QUICK_METRICS: dict[str, dict[str, Any]] = {
     "roi_distance": {},
 }
 """Metrics of a quick benchmark and their options."""
-ON_REQUEST = ("deletion", "insertion", "roi_deletion", "roi_insertion", "randomisation")
-"""Metrics that a whole benchmark takes where they are named: they would double its passes."""
 
 
 class MetricChoice(Settings):
@@ -111,9 +109,9 @@ class BenchmarkSettings(Settings):
     @cached_property
     def metric_names(self) -> list[str]:
         """The metrics by name."""
-        from agg2exp_core.metrics import METRICS
+        from agg2exp_core.metrics import DEFAULT_METRICS
 
-        default = QUICK_METRICS if self.quick else [name for name in METRICS if name not in ON_REQUEST]
+        default = QUICK_METRICS if self.quick else DEFAULT_METRICS
         return list(default) if self.metrics is None else self.metrics
 
     @cached_property

@@ -1,6 +1,5 @@
 """One Prefect server for all tests of flows."""
 
-import os
 import signal
 from collections.abc import Iterator
 
@@ -15,11 +14,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """Run an embedded Prefect server, one for all processes of this test run; flows report to it."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
+    """Run an embedded Prefect server on a temporary state folder; flows of this process report to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PREFECT_API_URL", raising=False)
-        with embedded_server(folder / "prefect-state") as server:
+        with embedded_server(tmp_path_factory.mktemp("prefect") / "state") as server:
             yield server
