@@ -66,7 +66,7 @@ class Cohort:
         return found
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
 def cohort(request, tmp_path, monkeypatch):
     monkeypatch.setattr(matrices, "_MOST_SCANS", 3)
     monkeypatch.setattr(matrices, "_MOST_NAMES", 4)

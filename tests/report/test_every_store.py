@@ -29,9 +29,14 @@ def few(n_scans, **options):
     return matrices(n_scans, **options).isel(target=chosen, roi=chosen)
 
 
-@pytest.mark.parametrize("n_scans", [1, 22])
+KINDS = list(itertools.product([False, True], repeat=3))
+PAIRS = [kind for kind in KINDS if sum(kind) % 2 == 0]
+"""Of these, any two of the three are each way together."""
+
+
 @pytest.mark.parametrize(
-    ("has_voxels", "has_reference", "has_dice"), list(itertools.product([False, True], repeat=3))
+    ("n_scans", "has_voxels", "has_reference", "has_dice"),
+    [(1, *kind) for kind in KINDS] + [(22, *kind) for kind in PAIRS],
 )
 def test_it_is_analysed_drawn_and_reported(tmp_path, n_scans, has_voxels, has_reference, has_dice):
     local = few(n_scans, seed=1)
