@@ -18,7 +18,7 @@ from agg2exp_core.figures.style import COHORT_COLOURS, FAINT, INK, MISSING, SUBD
 if TYPE_CHECKING:
     from benchmarks.rooms import House
 
-WIDTH, PITCH, MARGIN = 10.2, 0.74, 0.2
+WIDTH, PITCH, MARGIN = 11.4, 0.74, 0.2
 """Of the figure, between two layers, and around it, in inches."""
 BOX, NARROW = (1.12, 0.44), 0.16
 """Width and height of a box, and the width that an arrow takes where it passes a layer."""
