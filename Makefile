@@ -43,7 +43,7 @@ lint: $(READY) ## style, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench-attribution: $(READY) ## speed of the attribution engine as ratios, in about seven minutes
+bench-attribution: $(READY) ## speed of the attribution engine as ratios, in about eight minutes
 	$(BIN)/python -m benchmarks.attribution
 
 bench-gpu: ## speed on a GPU, each part in at most nine minutes: make bench-gpu PART=passes
