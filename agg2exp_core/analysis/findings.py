@@ -68,7 +68,7 @@ class Evidence:
     told : mapping of str to sequence of str
         What of a file was used and what not, by the option that named it.
     predicted : DataFrame, optional
-        Dice that calibration foretells, a row per scan and class: `scan`, `class`, `dice`, `lower`, `usual`,
+        Dice that calibration predicts, a row per scan and class: `scan`, `class`, `dice`, `lower`, `usual`,
         `outside`.
     not_predicted : tuple of str
         Scans of which the store knows too little for that.

@@ -161,7 +161,7 @@ def _rows(
             progress(done)
             try:
                 found, doubt = segment_volume(corrupted, model)
-            except ScanError:  # what is refused never reaches the model, and needs no foretelling
+            except ScanError:  # what is refused never reaches the model, and needs no prediction of its Dice
                 continue
             yield from _told(name, severity, doubt, found, expected, model.class_names)
 

@@ -84,7 +84,7 @@ def evidence_of(settings: AnalyseSettings) -> Evidence:
         reports=reports,
         known=known,
         watch=watch,
-        **_foretold(store, local, settings.quality),
+        **_predicted_dice(store, local, settings.quality),
     )
     if reference is not None:
         check_alike(cohort_of(local, "the store"), cohort_of(reference, "--reference"))
@@ -148,8 +148,8 @@ def _doubts(store: Store, local: xr.Dataset, names: Sequence[str]) -> dict[str, 
     return doubts
 
 
-def _foretold(store: Store, local: xr.Dataset, quality: str | None) -> dict[str, Any]:
-    """Return what calibration foretells of the scans, and which of them lack what that needs."""
+def _predicted_dice(store: Store, local: xr.Dataset, quality: str | None) -> dict[str, Any]:
+    """Return the Dice that calibration predicts of the scans, and which of them lack what that needs."""
     if quality is None:
         return {}
     learnt = read_quality(Path(quality))

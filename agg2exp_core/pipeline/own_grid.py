@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from agg2exp_core.errors import ScanError
 from agg2exp_core.prediction import predict
-from agg2exp_core.types import Grid, LabelVolume, SegmentationModel, Volume
-from agg2exp_core.volumes import resample
+from agg2exp_core.types import LabelVolume, SegmentationModel, Volume
+from agg2exp_core.volumes import prepared, resample
 
 
 def segment_volume(
@@ -18,19 +17,9 @@ def segment_volume(
     Raises
     ------
     ScanError, ModelError
-        If the volume cannot be preprocessed for the model, or does not fit it.
+        If the volume is not what the model expects, cannot be preprocessed for it, or does not fit it.
     """
-    image, affine = model.preprocessing(volume)
-    model.check_channels(image, volume.path)
-    if not image.numel() or bool(image.min() == image.max()):
-        raise ScanError(
-            volume.path,
-            got="an empty or constant image after preprocessing",
-            allowed="intensities that vary",
-            remedy="check that the scan shows what the model was trained on, in its units",
-        )
-    prediction = predict(model, image)
-    x, y, z = prediction.labels.shape
-    own = Grid((x, y, z), affine)
-    labels = resample(prediction.labels, own, volume.grid, interpolation="nearest")
+    scan = prepared(volume, model, "volume")
+    prediction = predict(model, scan)
+    labels = resample(prediction.labels, scan.grid, volume.grid, interpolation="nearest")
     return labels, {sign: dict(values) for sign, values in prediction.doubt.items()}

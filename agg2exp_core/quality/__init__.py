@@ -1,4 +1,4 @@
-"""How good a segmentation without truth is: the Dice that a model's doubt foretells."""
+"""How good a segmentation without truth is: Dice predicted from a model's doubt."""
 
 from agg2exp_core.quality.calibration import QualityMap, fit_maps, fit_margins, read_quality
 from agg2exp_core.quality.corruptions import CORRUPTIONS, corrupt

@@ -202,7 +202,7 @@ def triage_section(analyses: Analyses, pages: Mapping[str, str]) -> list[Section
         Column("why", "What is unusual"),
     ]
     text = [
-        "The Dice that each segmentation probably has, foretold from how far the model itself doubts it. A "
+        "The Dice that each segmentation probably has, predicted from how far the model itself doubts it. A "
         "bound holds for most poor segmentations of the kinds that calibration planted, not for all."
     ]
     table = DataTable("Scans by predicted Dice, the worst first", columns, listed, links=pages)
