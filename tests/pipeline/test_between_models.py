@@ -9,7 +9,7 @@ from agg2exp_core.models import wrap_network
 from agg2exp_core.pipeline.between_models import FILE, _largest, compare_without_truth
 from agg2exp_core.pipeline.outcomes import ScanJob
 from agg2exp_core.types import Grid
-from agg2exp_core.volumes import CTPreprocessing, write_nifti
+from agg2exp_core.volumes import CTPreprocessing, read_volume, write_nifti
 
 
 class Threshold(torch.nn.Module):
@@ -81,3 +81,14 @@ def test_what_cannot_be_compared_is_refused(scan, tmp_path):
             compare_without_truth(models, [scan], tmp_path)
     with pytest.raises(UsageError, match="no scan"):
         compare_without_truth([first, make_model("b", ("background", "bright"), 0.5)], [], tmp_path)
+
+
+def test_a_scan_that_is_not_in_hounsfield_units_is_refused(scan, tmp_path):
+    values = read_volume(scan.path).values + 1024
+    path = tmp_path / "shifted.nii.gz"
+    write_nifti(path, values.astype(np.int16), Grid(values.shape, np.diag([2.0, 2.0, 2.0, 1.0])))
+    models = [make_model(name, ("background", "bright"), 0.5) for name in ("a", "b")]
+    told = compare_without_truth(models, [scan, ScanJob("shifted", str(path))], tmp_path / "out")
+    ((scan_id, reason),) = [(bad.scan_id, bad.reason) for bad in told.rejected]
+    assert scan_id == "shifted"
+    assert "Hounsfield" in reason
